@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define G_LOG_DOMAIN "qfilexchgd"
+#include "bus.h"
+
+#include <gio/gio.h>
+
+#include "bus-generated.h"
+
+#define BUS_NAME "org.qubes.FileExchange1"
+#define OBJECT_PATH "/org/qubes/FileExchange1"
+/* After losing the system bus, or without one at the start. */
+#define RETRY_S 5
+
+struct bus {
+	struct exchange *exchange;
+	struct agents *agents;
+	struct clock_port clock;
+	FileExchange1 *object;
+	GDBusConnection *connection;
+	guint name;
+	guint retry;
+	gulong closed_handler;
+	gboolean told; /* that there is no bus */
+};
+
+static void connect_to_bus(struct bus *b);
+
+/* ---- transfers as a{sv} ---- */
+
+static const char *place_name(enum transfer_place place)
+{
+	switch (place) {
+	case TRANSFER_NOWHERE:
+		return "nowhere";
+	case TRANSFER_AT_SENDER:
+		return "sender";
+	case TRANSFER_AT_RECEIVER:
+		return "receiver";
+	}
+	return "nowhere";
+}
+
+static guint64 seconds(gint64 ms)
+{
+	return (guint64)MAX(ms, 0) / 1000;
+}
+
+static GVariant *describe(struct bus *b, const struct transfer *t)
+{
+	gint64 now_ms = b->clock.now_ms(b->clock.ctx);
+	GVariantDict d;
+
+	g_variant_dict_init(&d, NULL);
+	g_variant_dict_insert(&d, "id", "t", t->id);
+	g_variant_dict_insert(&d, "state", "s", transfer_state_name(t->state));
+	g_variant_dict_insert(&d, "place", "s", place_name(t->place));
+	g_variant_dict_insert(&d, "sender", "s", t->sender.name);
+	g_variant_dict_insert(&d, "sender-domid", "u", t->sender.domid);
+	g_variant_dict_insert(&d, "receiver", "s", t->receiver.name);
+	g_variant_dict_insert(&d, "receiver-domid", "u", t->receiver.domid);
+	g_variant_dict_insert(&d, "size", "t", t->size_bytes);
+	g_variant_dict_insert(&d, "format", "s", pendrive_format_name(t->format));
+	g_variant_dict_insert(&d, "age", "t", seconds(now_ms - t->started_ms));
+	g_variant_dict_insert(&d, "expires", "t", seconds(t->deadline_ms - now_ms));
+	return g_variant_dict_end(&d);
+}
+
+struct listing {
+	struct bus *bus;
+	GVariantBuilder builder;
+};
+
+static void list_one(void *arg, const struct transfer *t)
+{
+	struct listing *listing = arg;
+
+	g_variant_builder_add_value(&listing->builder, describe(listing->bus, t));
+}
+
+/* ---- methods ---- */
+
+static gboolean on_list(FileExchange1 *object, GDBusMethodInvocation *call, gpointer data)
+{
+	struct listing listing = {.bus = data};
+
+	g_variant_builder_init(&listing.builder, G_VARIANT_TYPE("aa{sv}"));
+	exchange_visit(listing.bus->exchange, list_one, &listing);
+	file_exchange1_complete_list_transfers(
+		object, call, g_variant_builder_end(&listing.builder));
+	return TRUE;
+}
+
+static void no_such_transfer(GDBusMethodInvocation *call, guint64 id)
+{
+	g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS,
+		"there is no transfer %" G_GUINT64_FORMAT, id);
+}
+
+static gboolean on_get(
+	FileExchange1 *object, GDBusMethodInvocation *call, guint64 id, gpointer data)
+{
+	struct bus *b = data;
+	const struct transfer *t = exchange_find(b->exchange, id);
+
+	if (t)
+		file_exchange1_complete_get_transfer(object, call, describe(b, t));
+	else
+		no_such_transfer(call, id);
+	return TRUE;
+}
+
+static gboolean on_cancel(
+	FileExchange1 *object, GDBusMethodInvocation *call, guint64 id, gpointer data)
+{
+	struct bus *b = data;
+
+	if (exchange_cancel(b->exchange, id))
+		file_exchange1_complete_cancel(object, call);
+	else if (exchange_find(b->exchange, id))
+		g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_FAILED,
+			"transfer %" G_GUINT64_FORMAT " is being taken back already", id);
+	else
+		no_such_transfer(call, id);
+	return TRUE;
+}
+
+static gboolean on_register(
+	FileExchange1 *object, GDBusMethodInvocation *call, const char *path, gpointer data)
+{
+	struct bus *b = data;
+
+	file_exchange1_complete_register_agent(object, call);
+	agents_register(b->agents, g_dbus_method_invocation_get_sender(call), path);
+	return TRUE;
+}
+
+static gboolean on_unregister(FileExchange1 *object, GDBusMethodInvocation *call, gpointer data)
+{
+	struct bus *b = data;
+
+	agents_unregister(b->agents, g_dbus_method_invocation_get_sender(call));
+	file_exchange1_complete_unregister_agent(object, call);
+	return TRUE;
+}
+
+static void on_transfer(void *arg, const struct transfer *t)
+{
+	struct bus *b = arg;
+
+	if (t->state == TRANSFER_GONE)
+		file_exchange1_emit_transfer_removed(b->object, t->id);
+	else
+		file_exchange1_emit_transfer_changed(b->object, t->id, describe(b, t));
+}
+
+/* ---- the connection ---- */
+
+static gboolean on_retry(gpointer data)
+{
+	struct bus *b = data;
+
+	b->retry = 0;
+	connect_to_bus(b);
+	return G_SOURCE_REMOVE;
+}
+
+static void retry_later(struct bus *b)
+{
+	if (!b->retry)
+		b->retry = g_timeout_add_seconds(RETRY_S, on_retry, b);
+}
+
+static void disconnect(struct bus *b)
+{
+	if (!b->connection)
+		return;
+	agents_set_connection(b->agents, NULL);
+	g_signal_handler_disconnect(b->connection, b->closed_handler);
+	g_bus_unown_name(b->name);
+	g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(b->object));
+	g_clear_object(&b->connection);
+}
+
+static void on_closed(
+	GDBusConnection *connection, gboolean by_peer, const GError *error, gpointer data)
+{
+	struct bus *b = data;
+
+	(void)connection;
+	(void)by_peer;
+	g_warning("the system bus is gone%s%s: nobody can be asked until it is back",
+		error ? ": " : "", error ? error->message : "");
+	disconnect(b);
+	retry_later(b);
+}
+
+static void on_name_lost(GDBusConnection *connection, const char *name, gpointer data)
+{
+	(void)data;
+	if (connection)
+		g_critical("another program has the bus name %s: nobody can be asked through this "
+			   "daemon; is a second one running?",
+			name);
+}
+
+static void connect_to_bus(struct bus *b)
+{
+	g_autofree char *address = NULL;
+	g_autoptr(GError) error = NULL;
+
+	/* Not the shared connection of GLib: that one ends the process when the bus goes. */
+	address = g_dbus_address_get_for_bus_sync(G_BUS_TYPE_SYSTEM, NULL, &error);
+	if (address)
+		b->connection = g_dbus_connection_new_for_address_sync(address,
+			G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+				G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+			NULL, NULL, &error);
+	if (!b->connection ||
+		!g_dbus_interface_skeleton_export(
+			G_DBUS_INTERFACE_SKELETON(b->object), b->connection, OBJECT_PATH, &error)) {
+		if (!b->told)
+			g_warning("cannot use the system bus: %s; nobody can be asked without it",
+				error->message);
+		b->told = TRUE;
+		g_clear_object(&b->connection);
+		retry_later(b);
+		return;
+	}
+	b->told = FALSE;
+	b->closed_handler = g_signal_connect(b->connection, "closed", G_CALLBACK(on_closed), b);
+	agents_set_connection(b->agents, b->connection);
+	b->name = g_bus_own_name_on_connection(b->connection, BUS_NAME,
+		G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, NULL, on_name_lost, b, NULL);
+}
+
+struct bus *bus_create(struct exchange *x, struct agents *agents, const struct clock_port *clock)
+{
+	struct bus *b = g_new0(struct bus, 1);
+
+	b->exchange = x;
+	b->agents = agents;
+	b->clock = *clock;
+	b->object = file_exchange1_skeleton_new();
+	file_exchange1_set_version(b->object, QFX_VERSION);
+	g_signal_connect(b->object, "handle-list-transfers", G_CALLBACK(on_list), b);
+	g_signal_connect(b->object, "handle-get-transfer", G_CALLBACK(on_get), b);
+	g_signal_connect(b->object, "handle-cancel", G_CALLBACK(on_cancel), b);
+	g_signal_connect(b->object, "handle-register-agent", G_CALLBACK(on_register), b);
+	g_signal_connect(b->object, "handle-unregister-agent", G_CALLBACK(on_unregister), b);
+	exchange_set_observer(x, on_transfer, b);
+	connect_to_bus(b);
+	return b;
+}
+
+void bus_destroy(struct bus *b)
+{
+	if (!b)
+		return;
+	exchange_set_observer(b->exchange, NULL, NULL);
+	if (b->retry)
+		g_source_remove(b->retry);
+	disconnect(b);
+	g_object_unref(b->object);
+	g_free(b);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The exchange: takes the ports' events, lets the core decide, and has the ports carry it out. The
+ * only caller of the core. It touches the world through the ports alone, so that the scenario tests
+ * run it over simulated ones.
+ */
+#ifndef QFX_EXCHANGE_H
+#define QFX_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "asker.h"
+#include "blocks.h"
+#include "clock.h"
+#include "events.h"
+#include "images.h"
+#include "registry.h"
+#include "store.h"
+
+struct exchange;
+
+struct exchange_ports {
+	struct store_port store;
+	struct blocks_port blocks;
+	struct images_port images;
+	struct asker_port asker;
+	struct clock_port clock;
+};
+
+struct exchange_limits {
+	struct transfer_limits transfer;
+	struct registry_limits registry;
+	/* A VM may ask `request_burst` times at once, and then once every request_interval_ms. */
+	int64_t request_interval_ms;
+	unsigned request_burst;
+};
+
+/* Told of every transfer that changed, or with state TRANSFER_GONE that it is about to be
+ * forgotten. */
+typedef void (*exchange_observer_fn)(void *arg, const struct transfer *t);
+typedef void (*exchange_visit_fn)(void *arg, const struct transfer *t);
+
+/* `ports` are copied; what their ctx point to must outlive the exchange. Free with
+ * exchange_destroy. */
+struct exchange *exchange_create(
+	const struct exchange_ports *ports, const struct exchange_limits *limits);
+/* Leaves all disks, images and records as they are, for the next daemon. Accepts NULL. */
+void exchange_destroy(struct exchange *x);
+
+/* The events that the ports are to raise; ctx is the exchange. */
+struct port_events exchange_events(struct exchange *x);
+
+/* Takes up what a former daemon left and opens the mailboxes. 0 or -errno; called once. */
+int exchange_start(struct exchange *x);
+
+/* New limits, for requests from now on and states entered from now on. */
+void exchange_set_limits(struct exchange *x, const struct exchange_limits *limits);
+void exchange_set_observer(struct exchange *x, exchange_observer_fn fn, void *arg);
+
+/* In the order of their ids. The visitor must not change the exchange. */
+void exchange_visit(struct exchange *x, exchange_visit_fn fn, void *arg);
+/* NULL if there is none. Valid until the next event. */
+const struct transfer *exchange_find(struct exchange *x, uint64_t id);
+/* The user of dom0 takes it back. False: no such transfer, or it is on its way out already. */
+bool exchange_cancel(struct exchange *x, uint64_t id);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loop devices, by ioctl. Every one is bound with autoclear, so the kernel frees it when its last
+ * holder lets go: no loop device outlives both its VM and the daemon, and "is it still bound?" is
+ * the same question as "does anybody have it open?".
+ */
+#ifndef QFX_LOOP_H
+#define QFX_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop {
+	int fd; /* holds the device until somebody else has it open; -1: given up */
+	unsigned number;
+	unsigned major, minor;
+};
+
+struct loop_view {
+	const char *path;
+	uint64_t offset;     /* a multiple of 512 */
+	uint64_t size_limit; /* 0: to the end of the file */
+	bool read_only;
+};
+
+/* Binds a free device to that view of the file. 0 or -errno. */
+int loop_bind(const struct loop_view *view, struct loop *out);
+/* Gives up our own hold on it. */
+void loop_let_go(struct loop *l);
+/* Whether that device is bound to that file now, by whomever. */
+bool loop_is_bound(unsigned number, const char *path);
+/* The device bound to that file, or -ENOENT. */
+int loop_find(const char *path);
+/* Unbinds all devices over files below that folder for which keep(arg, number) is false. */
+void loop_sweep(const char *folder, bool (*keep)(void *arg, unsigned number), void *arg);
+
+#endif
