@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "client.h"
+
+#include <string.h>
+
+#include "device.h"
+#include "fail.h"
+#include "words.h"
+
+static void on_wait(enum qpen_wait wait, void *data)
+{
+	const struct client *const *client = data;
+
+	if ((*client)->say)
+		(*client)->say(words_wait(wait), (*client)->data);
+}
+
+static unsigned default_timeout_ms(enum request_verb verb)
+{
+	switch (verb) {
+	case REQUEST_NEW:
+		return CLIENT_NEW_TIMEOUT_MS;
+	case REQUEST_SEND:
+		return CLIENT_SEND_TIMEOUT_MS;
+	case REQUEST_UMOUNT:
+		return CLIENT_UMOUNT_TIMEOUT_MS;
+	}
+	return CLIENT_NEW_TIMEOUT_MS;
+}
+
+static bool ask(const struct client *client, const struct request *request, struct reply *reply,
+	GError **error)
+{
+	g_autofree char *line = request_compose(request);
+	struct mailbox_terms terms = {
+		.take_ms = CLIENT_TAKE_TIMEOUT_MS,
+		.reply_ms = client->reply_ms ? client->reply_ms : default_timeout_ms(request->verb),
+		.no_wait = client->no_wait,
+		.on_wait = on_wait,
+		.data = &client,
+	};
+
+	terms.take_ms = MIN(terms.take_ms, terms.reply_ms);
+	if (!mailbox_ask(client->mailbox, line, &terms, reply, error))
+		return false;
+	if (client->no_wait || reply->kind == REPLY_OK)
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_ERROR, "%s (dom0 says: %s%s%s)",
+		words_error(reply->error), qpen_error_name(reply->error), *reply->text ? ": " : "",
+		reply->text);
+	return false;
+}
+
+/* `new` ends in `ok xvdg`: any other word would mean a device that we do not look for. */
+static bool finish_new(const struct client *client, const struct reply *reply, GError **error)
+{
+	if (strcmp(reply->text, QPEN_OUTGOING_NAME) != 0) {
+		g_set_error(error, VM_ERROR, VM_EXIT_NO_ANSWER,
+			"dom0 lent a pendrive as \"%s\", where this program "
+			"expects " QPEN_OUTGOING_NAME "; are the two sides of different versions?",
+			reply->text);
+		return false;
+	}
+	return device_wait_usable(client->device, CLIENT_UDEV_TIMEOUT_MS, error);
+}
+
+bool client_run(const struct client *client, const struct request *request, GError **error)
+{
+	struct reply reply = {0};
+
+	if (request->verb == REQUEST_SEND && !device_settle(client->device, error))
+		return false;
+	if (!ask(client, request, &reply, error))
+		return false;
+	return client->no_wait || request->verb != REQUEST_NEW || finish_new(client, &reply, error);
+}

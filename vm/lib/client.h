@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The verbs of a VM, for people: asks dom0, says what is going on, and checks what must hold. */
+#ifndef QFX_VM_CLIENT_H
+#define QFX_VM_CLIENT_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "mailbox.h"
+#include "request.h"
+
+/* How long dom0 may take until the final answer, unless the user says otherwise. */
+#define CLIENT_NEW_TIMEOUT_MS 60000u
+#define CLIENT_UMOUNT_TIMEOUT_MS 60000u
+/* A person is asked, and the receiver may have to finish with another pendrive first. */
+#define CLIENT_SEND_TIMEOUT_MS 3600000u
+/* dom0 takes a request out of the mailbox in milliseconds. */
+#define CLIENT_TAKE_TIMEOUT_MS 30000u
+#define CLIENT_UDEV_TIMEOUT_MS 20000u
+
+struct client {
+	struct mailbox *mailbox; /* borrowed */
+	const char *device;      /* the outgoing slot; borrowed */
+	unsigned reply_ms;       /* 0: the default of the verb */
+	bool no_wait;            /* leave the request in the mailbox and go */
+	/* Told what is going on, in words; may be NULL. */
+	void (*say)(const char *words, void *data);
+	void *data;
+};
+
+/*
+ * Carries out one sound request. `send` is refused here, and dom0 not asked, while the pendrive is
+ * in use. `new` ends when this process can open the device. An error of dom0 is VM_EXIT_ERROR.
+ */
+bool client_run(const struct client *client, const struct request *request, GError **error);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fail.h"
+#include "fatname.h"
+#include "scope.h"
+
+/* copy_file_range(2) does not cross from one kind of file system to another, so we read and write.
+ */
+#define BUFFER_BYTES (1u << 20)
+
+struct copy {
+	const struct copy_terms *terms;
+	struct copy_progress *progress;
+	char *buffer;
+	GError **error;
+};
+
+static bool fail_at(struct copy *copy, const char *path, const char *what, int err)
+{
+	g_autofree char *shown = vm_printable(path, -1);
+
+	g_set_error(copy->error, VM_ERROR, VM_EXIT_FAILED, "%s %s: %s", shown, what,
+		err == ENOSPC ? "the pendrive is full, or was taken away" : g_strerror(err));
+	return false;
+}
+
+static bool fail_changed(struct copy *copy, const char *path)
+{
+	g_autofree char *shown = vm_printable(path, -1);
+
+	g_set_error(copy->error, VM_ERROR, VM_EXIT_FAILED,
+		"%s changed while it was being copied; try again when it is at rest", shown);
+	return false;
+}
+
+static bool is_stopped(struct copy *copy)
+{
+	if (!copy->terms->stop || !*copy->terms->stop)
+		return false;
+	g_set_error(copy->error, VM_ERROR, VM_EXIT_INTERRUPTED, "Interrupted while copying");
+	return true;
+}
+
+static void tell(struct copy *copy)
+{
+	if (copy->terms->on_progress)
+		copy->terms->on_progress(copy->progress, copy->terms->data);
+}
+
+static bool write_all(struct copy *copy, int fd, size_t len, const char *path)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t r = write(fd, copy->buffer + done, len - done);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return fail_at(copy, path, "could not be written to the pendrive", errno);
+		done += (size_t)r;
+	}
+	return true;
+}
+
+/* 0: its end; -1: an error, which is reported. */
+static ssize_t read_some(struct copy *copy, int fd, const char *path)
+{
+	ssize_t r;
+
+	do
+		r = read(fd, copy->buffer, BUFFER_BYTES);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		fail_at(copy, path, "could not be read", errno);
+	return r;
+}
+
+/* Exactly the `size_bytes` that the file had when it was opened. */
+static bool copy_bytes(struct copy *copy, int in, int out, uint64_t size_bytes, const char *path)
+{
+	uint64_t left = size_bytes;
+
+	for (;;) {
+		ssize_t r;
+
+		if (is_stopped(copy))
+			return false;
+		r = read_some(copy, in, path);
+		if (r < 0)
+			return false;
+		if ((uint64_t)r > left || (r == 0 && left))
+			return fail_changed(copy, path);
+		if (r == 0)
+			return true;
+		if (!write_all(copy, out, (size_t)r, path))
+			return false;
+		left -= (uint64_t)r;
+		copy->progress->bytes += (uint64_t)r;
+		tell(copy);
+	}
+}
+
+static bool keep_time(struct copy *copy, int fd, const struct stat *st, const char *path)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+
+	if (futimens(fd, times) == 0)
+		return true;
+	return fail_at(copy, path, "could not be given its time of modification", errno);
+}
+
+static bool is_unchanged(const struct stat *before, int fd)
+{
+	struct stat now;
+
+	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+	       now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+static bool copy_file(
+	struct copy *copy, int from, int to, const struct tree_node *node, const char *path)
+{
+	/* Should a FIFO stand there by now, opening it does not wait for a writer. */
+	autofd in = openat(
+		from, node->source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	autofd out = -1;
+	struct stat st;
+
+	if (in < 0 || fstat(in, &st) < 0)
+		return fail_at(copy, path, "could not be opened", errno);
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > FAT_FILE_MAX_BYTES)
+		return fail_changed(copy, path);
+	out = openat(to, node->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+	if (out < 0)
+		return fail_at(copy, path, "could not be made on the pendrive", errno);
+	if (!copy_bytes(copy, in, out, (uint64_t)st.st_size, path))
+		return false;
+	if (!is_unchanged(&st, in))
+		return fail_changed(copy, path);
+	if (!keep_time(copy, out, &st, path))
+		return false;
+	if (close(steal_fd(&out)) < 0)
+		return fail_at(copy, path, "could not be written to the pendrive", errno);
+	copy->progress->files++;
+	tell(copy);
+	return true;
+}
+
+static bool copy_children(
+	struct copy *copy, int from, int to, const struct tree_node *folder, const char *path);
+
+static bool copy_folder(
+	struct copy *copy, int from, int to, const struct tree_node *node, const char *path)
+{
+	autofd in = openat(from, node->source, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	autofd out = -1;
+	struct stat st;
+
+	if (in < 0 || fstat(in, &st) < 0)
+		return fail_at(copy, path, "could not be opened", errno);
+	if (mkdirat(to, node->name, 0777) < 0)
+		return fail_at(copy, path, "could not be made on the pendrive", errno);
+	out = openat(to, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (out < 0)
+		return fail_at(copy, path, "could not be opened on the pendrive", errno);
+	/* The time last: every file made in it would change it. */
+	return copy_children(copy, in, out, node, path) && keep_time(copy, out, &st, path);
+}
+
+static bool copy_children(
+	struct copy *copy, int from, int to, const struct tree_node *folder, const char *path)
+{
+	for (guint i = 0; i < folder->children->len; i++) {
+		const struct tree_node *node = g_ptr_array_index(folder->children, i);
+		g_autofree char *inner = g_build_filename(path, node->source, NULL);
+		bool ok;
+
+		if (is_stopped(copy))
+			return false;
+		copy->progress->path = inner;
+		ok = node->is_folder ? copy_folder(copy, from, to, node, inner)
+				     : copy_file(copy, from, to, node, inner);
+		copy->progress->path = NULL;
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+bool copy_tree(const struct tree *tree, int target_fd, const struct copy_terms *terms,
+	struct copy_progress *done, GError **error)
+{
+	struct copy copy = {terms, done, g_malloc(BUFFER_BYTES), error};
+	bool ok;
+
+	*done = (struct copy_progress){0};
+	ok = copy_children(&copy, AT_FDCWD, target_fd, &tree->root, "");
+	g_free(copy.buffer);
+	return ok;
+}
