@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Puts one mistake at a time into the daemon's core and sees that the scenario tests notice it.
+
+Each mistake is a text that stands in a source file exactly once, and what is written in its place. A text
+that is not found is an error, so that the list stays true when the code changes.
+
+CMake gives it the compiler and what to link; see CMakeLists.txt beside it.
+"""
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+CORE = "dom0/core/"
+EXCHANGE = "dom0/daemon/exchange.c"
+
+# label, file, text, replacement
+MUTANTS = [
+    ("the sender keeps the disk while the user is asked", CORE + "transfer.c",
+     "\ts->t->place = TRANSFER_NOWHERE;\n\tif (!s->t->receiver_known) {",
+     "\tif (!s->t->receiver_known) {"),
+    ("asked before it is frozen", CORE + "transfer.c",
+     "\t\tstart_detach(s, TRANSFER_FREEZING, false);\n",
+     "\t\tadd(s, TRANSFER_ACT_ASK);\n\t\tchange_state(s, TRANSFER_ASKING, s->limits->ask_ms);\n"),
+    ("an answer is not noted as given", CORE + "transfer.c",
+     "\taction->detail = detail;\n\ts->t->to_sender.pending = false;\n",
+     "\taction->detail = detail;\n"),
+    ("an image is removed under its VM", CORE + "transfer.c",
+     "\tif (t->place != TRANSFER_NOWHERE) {\n\t\tstart_detach",
+     "\tif (t->place == TRANSFER_AT_RECEIVER) {\n\t\tstart_detach"),
+    ("a delivery is not told", CORE + "transfer.c",
+     '\treply_sender(s, true, QPEN_ERROR_FAILED, "delivered");\n', ""),
+    ("an umount is not answered", CORE + "transfer.c",
+     "\tcase TRANSFER_EV_DETACHED:\n\t\ts->t->place = TRANSFER_NOWHERE;\n\t\treply_receiver_ok(s);\n",
+     "\tcase TRANSFER_EV_DETACHED:\n\t\ts->t->place = TRANSFER_NOWHERE;\n"),
+    ("no deadline", CORE + "transfer.c",
+     "\ts->t->deadline_ms = s->now_ms + timeout_ms;\n",
+     "\ts->t->deadline_ms = INT64_MAX - 1 + 0 * timeout_ms;\n"),
+    ("a dead sender's question is left standing", CORE + "transfer.c",
+     "\tcase TRANSFER_EV_SENDER_GONE:\n\t\tadd(s, TRANSFER_ACT_WITHDRAW);\n",
+     "\tcase TRANSFER_EV_SENDER_GONE:\n"),
+    ("a detach told twice is believed", CORE + "transfer.c",
+     "\treturn of_disk && event->place != t->place;\n",
+     "\treturn of_disk && event->place == TRANSFER_NOWHERE;\n"),
+    ("the slot is given back before the disk is", CORE + "transfer.c",
+     "\treturn t->place == TRANSFER_AT_RECEIVER;\n",
+     "\treturn t->place == TRANSFER_AT_RECEIVER && t->state != TRANSFER_TAKING_BACK;\n"),
+    ("no force after the polite detach", CORE + "transfer.c",
+     "\t\tif (!s->t->forced) {\n\t\t\tstart_detach(s, TRANSFER_FREEZING, true);\n\t\t\treturn;\n\t\t}\n",
+     ""),
+    ("refusals are told at once", CORE + "transfer.c",
+     "\tif (!s->limits->hide_refusals || !s->t->to_sender.pending) {",
+     "\tif (true) {"),
+    ("a missing VM is refused at another time", CORE + "transfer.c",
+     "\t\trefuse(s, s->now_ms + s->limits->ask_ms);\n",
+     "\t\trefuse(s, s->now_ms + s->limits->ask_ms - 1);\n"),
+    ("a restart forgets what was being made", CORE + "transfer.c",
+     "\t\tt->making = true;\n\t\tadd(&s, TRANSFER_ACT_MAKE);\n",
+     "\t\tt->making = true;\n"),
+    ("every slot is free", CORE + "registry.c",
+     "\tif (!receiver->incoming && !receiver->queue)\n",
+     "\tif (true)\n"),
+    ("one pendrive more than the VM's share", CORE + "registry.c",
+     "vm->n_pendrives >= l->max_pendrives_per_vm", "vm->n_pendrives > l->max_pendrives_per_vm"),
+    ("one more in the queue", CORE + "registry.c",
+     "receiver->n_queued >= r->limits.max_queue", "receiver->n_queued > r->limits.max_queue"),
+    ("bytes are not counted", CORE + "registry.c",
+     "\tr->pendrive_bytes += e->t.size_bytes;\n", ""),
+    ("new while there is one", CORE + "registry.c",
+     "\tif (vm->outgoing) {\n", "\tif (vm->outgoing && !vm->id.uuid[0]) {\n"),
+    ("umount of what is being taken back", CORE + "registry.c",
+     "\tif (vm->incoming->t.state != TRANSFER_DELIVERED &&",
+     "\tif (vm->incoming->t.state == TRANSFER_MAKING &&"),
+    ("the last in the queue comes first", CORE + "registry.c",
+     "\twhile (*at)\n\t\tat = &(*at)->next_queued;\n\t*at = e;\n",
+     "\te->next_queued = *at;\n\t*at = e;\n"),
+    ("who waits for an answer is not recorded", CORE + "record.c",
+     't->to_receiver.pending ? t->to_receiver.id : ""', '""'),
+    ("done before it is written", EXCHANGE,
+     "\tif (!step_attaches(step) || n_replies > 0)\n", "\tif (n_replies > 0)\n"),
+    ("deadlines are not armed", EXCHANGE,
+     "\tarm(x, &node->deadline, &node->armed, e->t.deadline_ms);\n", "\t(void)node;\n"),
+    ("the queue is not served", EXCHANGE,
+     "\tif (receiver)\n\t\tserve_queue(x, receiver);\n", "\t(void)receiver;\n"),
+    ("the queue is not served after a restart", EXCHANGE,
+     "\t\tserve_queue(x, &((struct vm_node *)value)->vm);\n", "\t\t;\n"),
+    ("who stopped while no daemon ran is taken for alive", EXCHANGE,
+     "\tif (receiver_died && find_entry(x, id))\n", "\tif (false)\n"),
+    ("another VM of the same number is the same", EXCHANGE,
+     "\tif (rc == 0 && strcmp(now.uuid, node->vm.id.uuid) == 0) {\n", "\tif (rc == 0) {\n"),
+    ("a yes is not checked against deaths", EXCHANGE,
+     "\tif (yes && !receiver_is_there(x, e)) {\n", "\tif (yes && false) {\n"),
+    ("images are swept with those in use", EXCHANGE,
+     "(const char *const *)images->pdata, images->len);",
+     "(const char *const *)images->pdata, 0);"),
+    ("what is written in between passes for the request", EXCHANGE,
+     "\tguint32 serving = x->serving;\n", "\tguint32 serving = x->serving;\n\tif (0)"),
+    ("no budget", EXCHANGE,
+     "\tnode->spent_until_ms = spent + l->request_interval_ms;\n", ""),
+    ("an empty mailbox costs as much as a request", EXCHANGE,
+     "\t\t\tnode->spent_until_ms -= x->limits.request_interval_ms;\n", "\t\t\t;\n"),
+    ("a deleted mailbox is not made anew", EXCHANGE,
+     "\t\tif (still_there(x, node))\n\t\t\topen_mailbox(x, domid);\n", ""),
+    ("a bad request is not answered", EXCHANGE,
+     "\telse\n\t\tanswer_error(x, node, request.id,",
+     "\telse if (false)\n\t\tanswer_error(x, node, request.id,"),
+]
+
+
+def options():
+    parser = argparse.ArgumentParser(description="do the scenario tests notice mistakes?")
+    parser.add_argument("--source", required=True, help="the top of the tree")
+    parser.add_argument("--cc", required=True)
+    parser.add_argument("--flags", required=True, help="to compile with")
+    parser.add_argument("--libs", required=True, help="to link with, in order")
+    parser.add_argument("--test", action="append", required=True, metavar="NAME=OBJECT")
+    parser.add_argument("label", nargs="*", help="only the mistakes whose label contains that")
+    return parser.parse_args()
+
+
+def read(opts, path):
+    with open(os.path.join(opts.source, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def pattern(text):
+    """Finds the text however it is broken into lines."""
+    return re.compile(r"(?<!\w)" + r"\s*".join(re.escape(token) for token in re.findall(r"\w+|[^\w\s]", text)))
+
+
+def count(path_text, old):
+    return len(pattern(old).findall(path_text))
+
+
+def compile_mutant(opts, folder, path, text):
+    source = os.path.join(folder, "mutant.c")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(text)
+    mutant = os.path.join(folder, "mutant.o")
+    where = os.path.join(opts.source, os.path.dirname(path))
+    subprocess.run([opts.cc, *shlex.split(opts.flags), "-w", "-I" + where, "-c", source, "-o", mutant],
+                   check=True)
+    return mutant
+
+
+def passes(program):
+    env = dict(os.environ, QFX_RUNS="400")
+    try:
+        run = subprocess.run([program], env=env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return run.returncode == 0
+
+
+def noticed_by(opts, folder, mutant):
+    """The first of the test programs that fails with it."""
+    for test in opts.test:
+        name, objects = test.split("=", 1)
+        program = os.path.join(folder, name)
+        # Before the libraries: what is defined already is not taken from them.
+        subprocess.run([opts.cc, *shlex.split(opts.flags), mutant, *objects.split(","),
+                        *shlex.split(opts.libs), "-o", program], check=True)
+        if not passes(program):
+            return name
+    return None
+
+
+def main():
+    opts = options()
+    missed = 0
+    chosen = [m for m in MUTANTS if not opts.label or any(word in m[0] for word in opts.label)]
+    texts = {path: read(opts, path) for _, path, _, _ in MUTANTS}
+    stale = [(label, path, count(texts[path], old)) for label, path, old, _ in MUTANTS
+             if count(texts[path], old) != 1]
+    for label, path, n in stale:
+        print(f"{path} has {n} times the text of '{label}'")
+    if stale:
+        return 1
+    for label, path, old, new in chosen:
+        start = time.monotonic()
+        text = pattern(old).sub(lambda _, new=new: new, texts[path])
+        with tempfile.TemporaryDirectory() as folder:
+            by = noticed_by(opts, folder, compile_mutant(opts, folder, path, text))
+        print(f"{time.monotonic() - start:5.1f} s  {label}: {'seen by ' + by if by else 'NOT SEEN'}",
+              flush=True)
+        missed += by is None
+    print(f"{len(chosen) - missed} of {len(chosen)} mistakes were seen")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

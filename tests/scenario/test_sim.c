@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The simulated host must see a broken promise, or all that the other tests say is worth nothing.
+ * Here everything that must not happen is done to it on purpose.
+ */
+#include <string.h>
+
+#include "story.h"
+
+struct bad {
+	struct sim *sim;
+	struct exchange_ports ports;
+	struct transfer t; /* of `work`, in the state that was asked for */
+};
+
+static struct bad given_bad(enum transfer_state state)
+{
+	struct bad b = {.sim = given_host("work", "personal")};
+
+	given_state(b.sim, state);
+	b.t = *sim_transfer_of(b.sim, "work");
+	b.ports = sim_ports(b.sim);
+	b.sim->in_event = true; /* as if the exchange did what follows */
+	return b;
+}
+
+static void then_seen(struct bad *b, const char *violation)
+{
+	g_assert_nonnull(b->sim->violation);
+	if (!strstr(b->sim->violation, violation))
+		g_assert_cmpstr(b->sim->violation, ==, violation);
+	sim_free(b->sim);
+}
+
+static void put(struct bad *b)
+{
+	b->ports.store.commit(b->sim, &b->t, NULL, 0, 0);
+}
+
+/* ---- blocks ---- */
+
+static void test_attach_at_both(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.place = TRANSFER_AT_RECEIVER;
+	b.t.receiver = vm(b.sim, "personal")->id;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "in reach of two VMs");
+}
+
+static void test_attach_before_released(void)
+{
+	struct bad b = given_bad(TRANSFER_FREEZING);
+
+	/* The nodes are gone, but the loop device is still held. */
+	when(b.sim, SIM_RELEASE);
+	b.t.place = TRANSFER_AT_RECEIVER;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "in reach of two VMs");
+}
+
+static void test_attach_to_taken_slot(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.id = 77;
+	strcpy(b.t.image, "other");
+	g_hash_table_add(b.sim->images, g_strdup("other"));
+	put(&b);
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "two disks in a slot of work");
+}
+
+static void test_attach_to_dead(void)
+{
+	struct bad b = given_bad(TRANSFER_MAKING);
+
+	when(b.sim, SIM_MAKE);
+	sim_kill_vm(b.sim, vm(b.sim, "work"), true);
+	when(b.sim, SIM_EV_DOMAINS);
+	b.sim->in_event = true;
+	b.t.place = TRANSFER_AT_SENDER;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "which is dead");
+}
+
+static void test_attach_to_nobody(void)
+{
+	struct bad b = given_bad(TRANSFER_MAKING);
+
+	when(b.sim, SIM_MAKE);
+	b.sim->in_event = true;
+	b.t.place = TRANSFER_AT_SENDER;
+	strcpy(b.t.sender.uuid, "another");
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "a VM that never was");
+}
+
+static void test_attach_to_nowhere(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.place = TRANSFER_NOWHERE;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "attached to nowhere");
+}
+
+static void test_attach_without_image(void)
+{
+	struct bad b = given_bad(TRANSFER_MAKING);
+
+	b.t.place = TRANSFER_AT_SENDER;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "without its image");
+}
+
+static void test_attach_without_record(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	g_hash_table_remove_all(b.sim->records);
+	b.t.place = TRANSFER_AT_RECEIVER;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "without a record");
+}
+
+static void test_detach_unwritten(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.state = TRANSFER_FREEZING;
+	b.ports.blocks.detach(b.sim, &b.t);
+	then_seen(&b, "before its record is written");
+}
+
+static void test_detach_from_nowhere(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	b.ports.blocks.detach(b.sim, &b.t);
+	then_seen(&b, "detached from nowhere");
+}
+
+static void test_abandon_without_force(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.ports.blocks.abandon(b.sim, &b.t);
+	then_seen(&b, "abandoned that work still has");
+}
+
+static void test_forgotten_disk(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	sim_stop(b.sim);
+	g_hash_table_remove_all(b.sim->records);
+	sim_start(b.sim);
+	then_seen(&b, "a disk that the daemon forgot");
+}
+
+/* ---- images ---- */
+
+static void test_remove_under_vm(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.ports.images.remove(b.sim, &b.t);
+	then_seen(&b, "is removed under work");
+}
+
+static void test_remove_unwritten(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	b.t.state = TRANSFER_DISCARDING;
+	b.ports.images.remove(b.sim, &b.t);
+	then_seen(&b, "before its record is written");
+}
+
+static void test_make_unwritten(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.id = 77;
+	b.ports.images.make(b.sim, &b.t);
+	then_seen(&b, "before its record is written");
+}
+
+/* ---- the user ---- */
+
+static struct question question_of(const struct transfer *t)
+{
+	return (struct question){.id = t->id, .sender = &t->sender, .receiver = &t->receiver};
+}
+
+static void test_ask_while_lent(void)
+{
+	struct bad b = given_bad(TRANSFER_FREEZING);
+	struct question q = question_of(&b.t);
+
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "about what work can still change");
+}
+
+static void test_ask_twice(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+	struct question q = question_of(&b.t);
+
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "asked twice");
+}
+
+static void test_ask_about_dead(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+	struct question q = question_of(&b.t);
+
+	b.ports.asker.withdraw(b.sim, b.t.id);
+	vm(b.sim, "personal")->known_dead = true;
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "the receiver personal, which is dead");
+}
+
+static void test_ask_about_nothing(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+	struct question q = question_of(&b.t);
+
+	q.id = 77;
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "which is none");
+}
+
+static void test_question_not_withdrawn(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	g_array_append_val(b.sim->questions, b.t.id);
+	sim_check(b.sim);
+	then_seen(&b, "is still asked about");
+}
+
+static void test_question_about_dead_not_withdrawn(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	vm(b.sim, "personal")->told_dead = true;
+	sim_check(b.sim);
+	then_seen(&b, "whose VM is dead");
+}
+
+static void test_question_about_gone(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	uint64_t id = 77;
+
+	g_array_append_val(b.sim->questions, id);
+	sim_check(b.sim);
+	then_seen(&b, "which is gone");
+}
+
+/* ---- answers ---- */
+
+static void reply(struct bad *b, const char *name, const char *id, const char *text)
+{
+	struct store_reply r = {.domid = vm(b->sim, name)->id.domid, .id = id};
+
+	g_strlcpy(r.reply.text, text, sizeof r.reply.text);
+	b->ports.store.commit(b->sim, NULL, &r, 1, 0);
+}
+
+static void test_answer_twice(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	reply(&b, "work", "r1", "r1 ok xvdg");
+	then_seen(&b, "was answered already");
+}
+
+static void test_answered_and_pending(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+	struct sim_request *r = b.sim->requests->pdata[1];
+
+	r->n_finals = 1;
+	sim_check(b.sim);
+	then_seen(&b, "request r2 was answered, and is to be once more");
+}
+
+static void test_wait_after_answer(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	reply(&b, "work", "r1", "r1 wait asking");
+	then_seen(&b, "was answered already");
+}
+
+static void test_answer_to_wrong_vm(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	reply(&b, "personal", "r2", "r2 ok delivered");
+	then_seen(&b, "is answered what it did not ask");
+}
+
+static void test_answer_untaken(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	const struct sim_request *r = asks(b.sim, "work", "send personal");
+
+	reply(&b, "work", r->id, "r2 ok delivered");
+	then_seen(&b, "was not taken");
+}
+
+static void test_answer_with_other_id(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	reply(&b, "work", "r2", "r22 ok delivered");
+	then_seen(&b, "the reply to r2 is");
+}
+
+static void test_answer_without_request(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	reply(&b, "work", "-", "- ok delivered");
+	then_seen(&b, "more answers without an ID than requests");
+}
+
+static void test_request_let_lie(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	char bytes[256];
+	size_t len;
+
+	asks(b.sim, "work", "send personal");
+	b.ports.store.take_request(b.sim, vm(b.sim, "work")->id.domid, bytes, sizeof bytes, &len);
+	sim_check(b.sim);
+	then_seen(&b, "was read and let lie");
+}
+
+static void test_request_forgotten(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	char bytes[256];
+	size_t len;
+
+	asks(b.sim, "work", "send personal");
+	b.ports.store.take_request(b.sim, vm(b.sim, "work")->id.domid, bytes, sizeof bytes, &len);
+	/* Emptied, as if it had been dealt with. */
+	b.ports.store.commit(b.sim, &b.t, NULL, 0, b.t.sender.domid);
+	sim_check(b.sim);
+	then_seen(&b, "has 0 answers and 0 to come");
+}
+
+static void test_anonymous_request_forgotten(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	char bytes[256];
+	size_t len;
+
+	sim_write(b.sim, vm(b.sim, "work"), "umount", 6);
+	b.ports.store.take_request(b.sim, vm(b.sim, "work")->id.domid, bytes, sizeof bytes, &len);
+	b.ports.store.commit(b.sim, &b.t, NULL, 0, b.t.sender.domid);
+	sim_check(b.sim);
+	then_seen(&b, "asked 1 times without an ID: 0 answers, 0 to come");
+}
+
+/* ---- between events ---- */
+
+static void test_no_alarm(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.ports.clock.set_alarm(b.sim, CLOCK_NEVER);
+	sim_check(b.sim);
+	then_seen(&b, "has no deadline that will come");
+}
+
+static void test_record_differs(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.size_bytes++;
+	put(&b);
+	sim_check(b.sim);
+	then_seen(&b, "its record is");
+}
+
+static void test_record_of_nothing(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.t.id = 77;
+	put(&b);
+	sim_check(b.sim);
+	then_seen(&b, "2 records of 1 transfers");
+}
+
+static void test_image_of_nothing(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	g_hash_table_add(b.sim->images, g_strdup("forgotten"));
+	sim_check(b.sim);
+	then_seen(&b, "2 images of 1 transfers");
+}
+
+static void test_disk_of_nothing(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	sim_disk_in(b.sim, vm(b.sim, "work"), TRANSFER_AT_SENDER)->id = 77;
+	sim_check(b.sim);
+	then_seen(&b, "a disk that nobody knows of");
+}
+
+static void test_still_in_reach(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	sim_disk_in(b.sim, vm(b.sim, "work"), TRANSFER_AT_SENDER)->place = TRANSFER_AT_RECEIVER;
+	sim_check(b.sim);
+	then_seen(&b, "is in its receiver's reach");
+}
+
+static void test_beyond_share(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.sim->limits.registry.max_bytes_per_vm = b.t.size_bytes - 1;
+	sim_check(b.sim);
+	then_seen(&b, "more than its share");
+}
+
+static void test_beyond_total(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.sim->limits.registry.max_bytes_total = b.t.size_bytes - 1;
+	sim_check(b.sim);
+	then_seen(&b, "all pendrives together are too large");
+}
+
+static void test_port_outside_event(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	b.sim->in_event = false;
+	put(&b);
+	then_seen(&b, "outside of an event");
+}
+
+/* ---- at the end ---- */
+
+static void test_unanswered_at_the_end(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+	struct sim_request *r = b.sim->requests->pdata[0];
+
+	r->n_finals = 0;
+	b.sim->commit_fails = true; /* or it is seen before the end */
+	b.sim->limits.transfer.lent_ms = 1;
+	sim_stop(b.sim);
+	g_hash_table_remove_all(b.sim->records);
+	g_hash_table_remove_all(b.sim->images);
+	g_ptr_array_set_size(b.sim->disks, 0);
+	g_array_set_size(b.sim->jobs, 0);
+	sim_rest(b.sim);
+	then_seen(&b, "request r1 of work has 0 answers");
+}
+
+static void test_mail_at_the_end(void)
+{
+	struct bad b = given_bad(TRANSFER_LENT);
+
+	sim_cancel(b.sim, b.t.id);
+	sim_run(b.sim);
+	vm(b.sim, "work")->mail_len = 3;
+	sim_rest(b.sim);
+	then_seen(&b, "the mailbox of work was not emptied");
+}
+
+#define BITES(path, fn) g_test_add_func("/sim/" path, fn)
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	sim_quiet_log();
+	BITES("attach-at-both", test_attach_at_both);
+	BITES("attach-before-released", test_attach_before_released);
+	BITES("attach-to-taken-slot", test_attach_to_taken_slot);
+	BITES("attach-to-dead", test_attach_to_dead);
+	BITES("attach-to-nobody", test_attach_to_nobody);
+	BITES("attach-to-nowhere", test_attach_to_nowhere);
+	BITES("attach-without-image", test_attach_without_image);
+	BITES("attach-without-record", test_attach_without_record);
+	BITES("detach-unwritten", test_detach_unwritten);
+	BITES("detach-from-nowhere", test_detach_from_nowhere);
+	BITES("abandon-without-force", test_abandon_without_force);
+	BITES("forgotten-disk", test_forgotten_disk);
+	BITES("remove-under-vm", test_remove_under_vm);
+	BITES("remove-unwritten", test_remove_unwritten);
+	BITES("make-unwritten", test_make_unwritten);
+	BITES("ask-while-lent", test_ask_while_lent);
+	BITES("ask-twice", test_ask_twice);
+	BITES("ask-about-dead", test_ask_about_dead);
+	BITES("ask-about-nothing", test_ask_about_nothing);
+	BITES("question-not-withdrawn", test_question_not_withdrawn);
+	BITES("question-about-dead-not-withdrawn", test_question_about_dead_not_withdrawn);
+	BITES("question-about-gone", test_question_about_gone);
+	BITES("answer-twice", test_answer_twice);
+	BITES("answered-and-pending", test_answered_and_pending);
+	BITES("wait-after-answer", test_wait_after_answer);
+	BITES("answer-to-wrong-vm", test_answer_to_wrong_vm);
+	BITES("answer-untaken", test_answer_untaken);
+	BITES("answer-with-other-id", test_answer_with_other_id);
+	BITES("answer-without-request", test_answer_without_request);
+	BITES("request-let-lie", test_request_let_lie);
+	BITES("request-forgotten", test_request_forgotten);
+	BITES("anonymous-request-forgotten", test_anonymous_request_forgotten);
+	BITES("no-alarm", test_no_alarm);
+	BITES("record-differs", test_record_differs);
+	BITES("record-of-nothing", test_record_of_nothing);
+	BITES("image-of-nothing", test_image_of_nothing);
+	BITES("disk-of-nothing", test_disk_of_nothing);
+	BITES("still-in-reach", test_still_in_reach);
+	BITES("beyond-share", test_beyond_share);
+	BITES("beyond-total", test_beyond_total);
+	BITES("port-outside-event", test_port_outside_event);
+	BITES("unanswered-at-the-end", test_unanswered_at_the_end);
+	BITES("mail-at-the-end", test_mail_at_the_end);
+	return g_test_run();
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A simulated host for the exchange: VMs, xenstore, block devices, images, the user of dom0 and a
+ * virtual clock, as ports that keep their contracts and watch that the exchange keeps the project's
+ * promises. Nothing happens by itself: what guests, the kernel and the ports have still to do
+ * stands in a list of jobs, and a test does them in the order it likes, late, twice or never.
+ *
+ * All is open to the tests. The first broken promise is kept in `violation`.
+ */
+#ifndef QFX_SIM_H
+#define QFX_SIM_H
+
+#include <glib.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "exchange.h"
+
+/* One start of a VM; kept when it has stopped. */
+struct sim_vm {
+	struct vm_id id;
+	bool running;
+	bool told_dead;  /* the exchange has been shown that it stopped, in the event under way */
+	bool known_dead; /* the exchange had the whole of an event to see that it stopped */
+	bool is_unfit;   /* has a name that cannot take part */
+	bool was_unfit;  /* and nobody tells the daemon when it gets another */
+
+	bool has_mailbox;
+	bool listening; /* the store port watches its mailbox */
+	char mail[512];
+	size_t mail_len;
+	struct sim_request *mail_request; /* what stands in the mailbox, if it is tracked */
+	bool mail_read; /* the daemon has it, but it is neither written down nor answered */
+
+	bool never_connects, never_releases;
+	bool holds_loop; /* the kernel does not give up the loop devices of its disks */
+	/* Requests without an ID can only be counted. */
+	unsigned anon_taken, anon_finals;
+	char last_reply[QPEN_REPLY_MAX + 1];
+};
+
+struct sim_request {
+	char id[QPEN_ID_MAX + 1]; /* empty: none, as in 2010 */
+	struct sim_vm *vm;
+	bool taken; /* it is out of the mailbox: recorded, or answered */
+	unsigned n_waits, n_finals;
+	char reply[QPEN_REPLY_MAX + 1]; /* the last one */
+	int64_t answered_ms;
+};
+
+struct sim_disk {
+	unsigned number;
+	uint64_t id; /* the transfer's; a later one may have it again when this was abandoned */
+	enum transfer_place place;
+	char image[TRANSFER_IMAGE_NAME_MAX + 1];
+	struct sim_vm *vm;
+	bool nodes; /* in xenstore: the VM can have it */
+	bool connected;
+	bool closing;   /* the VM was asked to let go */
+	bool loop_held; /* the image can be reached through it */
+	bool tracked;   /* by the daemon that runs now */
+	bool reporting; /* the daemon waits for its detach */
+	bool abandoned;
+};
+
+enum sim_job_kind {
+	/* guests and the kernel: they go on whether a daemon runs or not */
+	SIM_CONNECT,
+	SIM_RELEASE,
+	SIM_LOOP_FREE,
+	/* the daemon's own ports: gone with it */
+	SIM_MAKE,
+	SIM_EV_DOMAINS,
+	SIM_EV_MAILBOX,
+	SIM_EV_MADE,
+	SIM_EV_MAKE_FAILED,
+	SIM_EV_REMOVED,
+	SIM_EV_ATTACHED,
+	SIM_EV_LOST,
+	SIM_EV_DETACHED,
+	SIM_EV_ANSWERED,
+};
+
+struct sim_job {
+	enum sim_job_kind kind;
+	uint64_t id;   /* of the transfer */
+	unsigned disk; /* its number: of guests' and the kernel's jobs */
+	uint32_t domid;
+	enum transfer_place place;
+	enum qpen_error error;
+	bool yes;
+	char image[TRANSFER_IMAGE_NAME_MAX + 1];
+};
+
+struct sim {
+	struct exchange *x; /* NULL: no daemon runs */
+	struct port_events events;
+	struct exchange_limits limits;
+	int64_t now_ms, alarm_ms;
+	bool in_event; /* ports must not raise events from within */
+
+	GPtrArray *vms;       /* struct sim_vm */
+	GPtrArray *requests;  /* struct sim_request */
+	GPtrArray *disks;     /* struct sim_disk */
+	GArray *jobs;         /* struct sim_job, the oldest first */
+	GHashTable *images;   /* name -> itself */
+	GHashTable *records;  /* id -> text */
+	GHashTable *verified; /* id -> the transfer as it was when its record was found right */
+	GHashTable *places;   /* id -> where the transfer was last seen */
+	GHashTable *stale; /* ids whose attach failed, so that the record is older than the state */
+	GArray *questions; /* ids */
+	uint32_t next_domid;
+	unsigned n_names, n_ids, n_uuids, n_numbers;
+
+	/* what goes wrong */
+	bool disk_full;    /* images cannot be made */
+	bool attach_fails; /* nor disks attached */
+	bool commit_fails;
+	bool identify_fails; /* xenstore does not say who a domain is */
+	unsigned crash_in;   /* the daemon dies at that many calls into the ports; 0: it does not */
+	bool crashed;
+
+	unsigned n_events; /* delivered to the exchange */
+	unsigned visits[TRANSFER_N_STATES];
+	bool trace;
+	char *violation;
+};
+
+/* Limits that are small enough to be reached, times that are all different. */
+extern const struct exchange_limits sim_limits;
+
+/* The exchange's log goes nowhere, and a warning in it does not end the program. */
+void sim_quiet_log(void);
+
+struct sim *sim_new(const struct exchange_limits *limits);
+void sim_free(struct sim *sim);
+
+/* A daemon starts, finishes what it can, and is killed, or stopped, with no time for anything. */
+void sim_start(struct sim *sim);
+void sim_stop(struct sim *sim);
+
+/* ---- what happens on the host ---- */
+
+struct sim_vm *sim_add_vm(struct sim *sim, const char *name);
+/* With the number of one that has stopped. */
+struct sim_vm *sim_add_vm_at(struct sim *sim, const char *name, uint32_t domid);
+/* The running one of that number, or NULL. */
+struct sim_vm *sim_find_vm(struct sim *sim, uint32_t domid);
+struct sim_vm *sim_find_named(struct sim *sim, const char *name);
+/* `cleaned`: the toolstack has taken its disks' nodes away, as `xl destroy` does. */
+void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned);
+void sim_rename_vm(struct sim_vm *vm, const char *name);
+/* Somebody else takes the disk away, as `xl block-detach` does. */
+void sim_take_disk(struct sim *sim, struct sim_disk *disk);
+
+/* The VM writes `text` and an ID; NULL if it has no mailbox, or that is full. */
+struct sim_request *sim_ask(struct sim *sim, struct sim_vm *vm, const char *text);
+/* As in 2010: no ID, no look at whether the mailbox is free. False if there is none. */
+bool sim_write(struct sim *sim, struct sim_vm *vm, const void *bytes, size_t len);
+void sim_delete_mailbox(struct sim *sim, struct sim_vm *vm);
+
+void sim_answer(struct sim *sim, uint64_t id, bool yes);
+bool sim_is_asked(const struct sim *sim, uint64_t id);
+bool sim_cancel(struct sim *sim, uint64_t id);
+
+/* ---- time and jobs ---- */
+
+bool sim_can_do(struct sim *sim, const struct sim_job *job);
+/* Does the job at that place in the list. `keep`: an event that will come once more. */
+void sim_do(struct sim *sim, unsigned index, bool keep);
+void sim_drop(struct sim *sim, unsigned index);
+/* All that can be done, the oldest first, until nothing is left. */
+void sim_run(struct sim *sim);
+/* Rings the alarm if it is time. False if it is not. */
+bool sim_ring(struct sim *sim);
+/* Lets that much time pass, with all that happens in it. */
+void sim_pass(struct sim *sim, int64_t ms);
+/* Lets all the time pass that anything waits for, and checks that nothing is left. */
+void sim_rest(struct sim *sim);
+
+/* ---- what the tests look at ---- */
+
+struct sim_disk *sim_disk_in(struct sim *sim, const struct sim_vm *vm, enum transfer_place place);
+unsigned sim_n_disks(const struct sim *sim); /* but those abandoned */
+unsigned sim_n_transfers(struct sim *sim);
+/* The newest transfer of that sender, or NULL. */
+const struct transfer *sim_transfer_of(struct sim *sim, const char *sender);
+
+/* ---- for the simulation's own files ---- */
+
+void sim_violate(struct sim *sim, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void sim_trace(struct sim *sim, const char *format, ...) G_GNUC_PRINTF(2, 3);
+struct sim_job *sim_push(struct sim *sim, enum sim_job_kind kind, uint64_t id);
+bool sim_has_job(const struct sim *sim, enum sim_job_kind kind, uint64_t id);
+/* Not one that was abandoned. */
+struct sim_disk *sim_find_disk(struct sim *sim, uint64_t id, enum transfer_place place);
+struct sim_job *sim_push_disk(struct sim *sim, enum sim_job_kind kind, const struct sim_disk *disk);
+/* Frees it, and forgets the guest's and the kernel's jobs about it. */
+void sim_remove_disk(struct sim *sim, struct sim_disk *disk);
+/* The nodes are gone: the kernel will let go of the loop device. */
+void sim_remove_nodes(struct sim *sim, struct sim_disk *disk);
+struct exchange_ports sim_ports(struct sim *sim);
+/* What must hold between any two events. */
+void sim_check(struct sim *sim);
+
+#endif

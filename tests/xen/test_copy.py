@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files cross from one VM to another, as the VMs' ordinary user sees it."""
+import unittest
+
+from boxcase import COPY_S, BoxCase, timed
+
+FILES, MIB = 500, 300
+
+
+class Copy(BoxCase):
+    def copy(self, source, target, folder):
+        status, text = self.run_user(source, "qvm-copy-to-vm", target, f"/home/user/{folder}")
+        self.assertEqual(status, 0, text)
+        self.wait_incoming(target)
+
+    def assert_arrived(self, source, target, folder, want):
+        self.assertEqual(self.sums(target, f"/mnt/incoming/{folder}"), want)
+        self.unmount_incoming(target)
+
+    def test_large_trees_in_both_directions(self):
+        """Three times in a row, then the other way round, then both ways at the same time."""
+        self.agent()
+        want = {}
+        for vm in ("work", "personal"):
+            self.make_tree(vm, "tree", FILES, MIB)
+            want[vm] = self.sums(vm, "tree")
+            self.assertGreaterEqual(want[vm].count("\n"), FILES)
+        for source, target in (("work", "personal"),) * 3 + (("personal", "work"),):
+            with timed(f"{MIB} MiB from {source} to {target}"):
+                self.copy(source, target, "tree")
+            self.assert_arrived(source, target, "tree", want[source])
+        self.wait_nothing_left()
+        self.copy_both_ways(want)
+        self.wait_nothing_left()
+
+    def copy_both_ways(self, want):
+        pairs = (("work", "personal"), ("personal", "work"))
+        copies = [self.start(source, "qvm-copy-to-vm", target, "/home/user/tree", user="user")
+                  for source, target in pairs]
+        for process in copies:
+            status, text = self.finish(process, COPY_S)
+            self.assertEqual(status, 0, text)
+        for source, target in pairs:
+            self.wait_incoming(target)
+            self.assert_arrived(source, target, "tree", want[source])
+
+    def test_a_copy_that_is_refused_loses_nothing(self):
+        self.configure({"questions": {"hide-refusals": "no"}})
+        self.agent("--no")
+        self.make_tree("work", "tree", 10, 1)
+        want = self.sums("work", "tree")
+        status, text = self.run_user("work", "qvm-copy-to-vm", "personal", "/home/user/tree")
+        self.assertEqual(status, 1, text)
+        self.assertIn("refused", text)
+        self.assertEqual(self.sums("work", "tree"), want)
+        self.sh("personal", "! [ -e /dev/xvdh ]")
+        self.wait_nothing_left()
+
+
+class ByHand(BoxCase):
+    """The words of 2010, written by hand, do what they did in 2010."""
+
+    def test_new_mount_write_umount_send(self):
+        self.agent()
+        self.user("work", "xenstore-write device/qpen new")
+        self.wait_for("work", "[ -b /dev/xvdg ]")
+        self.wait_for("work", "runuser -u user -- test -w /dev/xvdg")
+        self.user("work", "mount /mnt/outgoing && echo 'by hand' > /mnt/outgoing/note.txt && umount /mnt/outgoing")
+        self.user("work", "xenstore-write device/qpen 'send personal'")
+        self.wait_incoming("personal")
+        self.assertEqual(self.sh("personal", "xenstore-read qubes_blocksrc"), "work")
+        self.assertEqual(self.sh("personal", "xenstore-read qubes_transaction_seq"), "0")
+        self.assertEqual(self.user("personal", "cat /mnt/incoming/note.txt"), "by hand")
+        self.sh("work", "! [ -e /dev/xvdg ]")
+        self.assertEqual(self.sh("work", "xenstore-read device/qpen-reply"), "- ok delivered")
+        self.unmount_incoming("personal")
+        self.wait_nothing_left()
+
+    def test_root_does_it_with_plain_mount(self):
+        self.agent()
+        self.sh("work", "xenstore-write device/qpen new")
+        self.wait_for("work", "[ -b /dev/xvdg ]")
+        self.sh("work", "mount -t vfat /dev/xvdg /mnt/outgoing && cp /etc/hostname /mnt/outgoing && umount /mnt/outgoing")
+        self.sh("work", "xenstore-write device/qpen 'send personal'")
+        self.wait_incoming("personal")
+        self.assertEqual(self.user("personal", "cat /mnt/incoming/hostname"), "work")
+        self.sh("personal", "umount /mnt/incoming")
+        self.wait_for("personal", "! [ -e /dev/xvdh ]")
+        self.wait_nothing_left()
+
+    def test_a_receiver_of_2010_gets_the_plain_disk(self):
+        self.agent()
+        self.make_2010("personal")
+        self.penctl_ok("work", "new")
+        self.user("work", "mount /mnt/outgoing && echo plain > /mnt/outgoing/note && umount /mnt/outgoing")
+        self.penctl_ok("work", "send", "personal")
+        self.wait_for("personal", "[ -b /dev/xvdh ]")
+        self.assertEqual(self.sh("personal", "xenstore-read qubes_pendrive_offset"), "0")
+        self.sh("personal", "mount -t vfat -o ro /dev/xvdh /mnt/incoming")
+        self.assertEqual(self.sh("personal", "cat /mnt/incoming/note"), "plain")
+        self.sh("personal", "umount /mnt/incoming; xenstore-write device/qpen umount")
+        self.wait_for("personal", "! [ -e /dev/xvdh ]")
+        self.wait_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()
