@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The part of scripts/demo that happens in the Xen box."""
+import contextlib
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "xenbox"))
+
+import xenboxlib  # noqa: E402 (found by the line above)
+
+WAIT_S = 300
+FOLDER = "/home/user/Holiday photos"
+
+MAKE_FOLDER = r"""
+    set -e; rm -rf "$1"; mkdir -p "$1/Größe XL" "$1/北京"; cd "$1"
+    for i in 1 2 3 4; do
+        head -c 300000 /dev/urandom > "Größe XL/photo $i.jpg"; head -c 300000 /dev/urandom > "北京/照片 $i.jpg"
+    done
+    echo 'Wish you were here.' > 'read me.txt'
+"""
+
+SUMS = 'cd "$1" && find . -type f -exec sha256sum {} + | LC_ALL=C sort -k 2'
+
+
+class Timeline:
+    """One line a step: when it was done, how long it took, where it happened, and what it was."""
+
+    def __init__(self):
+        self.began = self.last = time.monotonic()
+
+    def step(self, where, what):
+        now = time.monotonic()
+        print(f"{(now - self.began) * 1000:8.0f} ms  {(now - self.last) * 1000:+8.0f}   {where:<9} {what}", flush=True)
+        self.last = now
+
+    def pause(self):
+        """What follows until resume() is a person's time."""
+        self._paused = time.monotonic()
+
+    def resume(self):
+        away = time.monotonic() - self._paused
+        self.began += away
+        self.last += away
+
+
+class Demo:
+    def __init__(self, box):
+        self.box = box
+        self.time = None
+
+    def user(self, vm, script, *arguments):
+        argv = ["runuser", "-u", "user", "--", "sh", "-c", script, "sh", *arguments]
+        return self.box.exec(vm, argv, check=True, timeout=WAIT_S).stdout.decode()
+
+    def root(self, domain, script):
+        return self.box.exec(domain, ["sh", "-c", script], check=True, timeout=WAIT_S).stdout.decode().strip()
+
+    def wait_for(self, domain, condition):
+        self.root(domain, f"until {condition}; do sleep 0.02; done")
+
+    def start_agent(self):
+        agent = self.box.popen("dom0", ["qfilexchgctl", "agent"])
+        agent.stdout.readline()
+        return agent
+
+    def answer(self, agent):
+        """Puts the agent's question to the person at the terminal; without one says yes."""
+        question = agent.stdout.readline().decode().strip()
+        if not question:
+            raise SystemExit("demo: the agent in dom0 ended without a question: " + agent.stderr.read().decode())
+        self.time.step("dom0", "asks its user:")
+        print(f"\n    {question}", flush=True)
+        if sys.stdin.isatty():
+            self.time.pause()
+            typed = input("    Allow it? [y/N] ")
+            self.time.resume()
+        else:
+            typed = "y"
+            print("    Allow it? [y/N] y   (nobody is at the terminal, so the demo says yes)")
+        print()
+        agent.stdin.write(typed.encode() + b"\n")
+        agent.stdin.flush()
+        return typed.strip().lower() in ("y", "yes")
+
+    def show_copy(self, copy):
+        """Prints what qvm-copy-to-vm says, as it says it; ends where dom0 is asked."""
+        for line in iter(copy.stderr.readline, b""):
+            text = line.decode().strip()
+            self.time.step("work", text)
+            if "waiting" in text:
+                return
+
+    def run(self):
+        print("demo: VM work makes a folder with 9 files, 2.4 MB, in its user's home", flush=True)
+        self.user("work", MAKE_FOLDER, FOLDER)
+        want = self.user("work", SUMS, FOLDER)
+        agent = self.start_agent()
+        print("\n      time       took   where     what\n", flush=True)
+        self.time = Timeline()
+        copy = self.box.popen("work", ["runuser", "-u", "user", "--", "qvm-copy-to-vm", "personal", FOLDER])
+        self.show_copy(copy)
+        allowed = self.answer(agent)
+        for line in iter(copy.stderr.readline, b""):
+            self.time.step("work", line.decode().strip())
+        status = copy.wait(WAIT_S)
+        if not allowed:
+            print(f"\ndemo: you said no, so nothing was delivered; qvm-copy-to-vm ended with status {status}")
+            return
+        if status != 0:
+            raise SystemExit(f"demo: qvm-copy-to-vm failed with status {status}")
+        self.receive(want)
+        agent.kill()
+
+    def receive(self, want):
+        self.wait_for("personal", "grep -q ' /mnt/incoming ' /proc/mounts")
+        self.time.step("personal", "the pendrive stands at /mnt/incoming, read-only")
+        folder = "/mnt/incoming/" + os.path.basename(FOLDER)
+        got = self.user("personal", SUMS, folder)
+        if got != want:
+            raise SystemExit(f"demo: the files differ\n--- sent\n{want}--- received\n{got}")
+        self.time.step("personal", f"all {len(want.splitlines())} SHA-256 sums are those of work's files")
+        self.user("personal", "umount /mnt/incoming")
+        self.time.step("personal", "its user unmounts")
+        self.wait_for("personal", "! [ -e /dev/xvdh ]")
+        self.time.step("personal", "the pendrive is gone")
+        self.wait_for("dom0", "qfilexchgctl list | grep -q '^No pendrive'")
+        self.time.step("dom0", "nothing is left: " + self.root("dom0", "qfilexchgctl list"))
+
+
+def main():
+    box = xenboxlib.Box(os.environ.get("XENBOX", "demo"))
+    print("demo: starting the Xen box; the first time it is made, which takes some minutes", flush=True)
+    began = time.monotonic()
+    box.start(fresh=True)
+    try:
+        print(f"demo: real Xen, dom0 and two Debian VMs run after {time.monotonic() - began:.1f} s "
+              "(an emulated machine: a real one is faster)", flush=True)
+        Demo(box).run()
+    finally:
+        with contextlib.suppress(xenboxlib.BoxError):
+            box.stop()
+    print("demo: done; the box is stopped. scripts/xenbox gives you one to play with")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (xenboxlib.BoxError, KeyboardInterrupt) as problem:
+        raise SystemExit(f"demo: {problem or 'interrupted'}") from None
