@@ -16,6 +16,18 @@
 /* Written by the VM's tools at boot: they read replies and the guarded layout. */
 #define QPEN_KEY_VERSION "data/qpen-version"
 #define QPEN_VERSION "2"
+/*
+ * A transaction: one file on its way to a DisposableVM, or back. Its SEQ is in QPEN_KEY_SEQ; the
+ * mode tells a DisposableVM whether an answer is wanted.
+ */
+#define QPEN_KEY_MODE "qubes_transaction_mode"
+#define QPEN_MODE_EDIT "edit"
+#define QPEN_MODE_VIEW "view"
+/* Written by dom0 for VMs that it made for one transaction, and for the one they are copies of. */
+#define QPEN_KEY_VM_TYPE "qubes_vm_type"
+#define QPEN_VM_TYPE_DISPOSABLE "DisposableVM"
+/* Written by the tools of such a VM when it has booted and may be saved: "1". */
+#define QPEN_KEY_READY "data/qpen-ready"
 
 /* The longest request, in bytes; a 2010 client writes far less. */
 #define QPEN_REQUEST_MAX 255u
@@ -30,7 +42,8 @@
 #define QPEN_SEQ_NONE "0"
 /* The longest VM name that can take part. */
 #define QPEN_NAME_MAX 63u
-/* The word that stands for a VM made for the occasion; no VM of that name can be reached. */
+/* The word that stands for a VM made for the occasion; no VM of that name can be reached.
+   DisposableVMs are called disp1, disp2 ... */
 #define QPEN_DISPOSABLE "disposable"
 
 /* The slots: Xen's vdev numbers, (202 << 8) | (letter << 4), and what Linux calls them. */
@@ -45,5 +58,14 @@
  * stand.
  */
 #define QPEN_GUARD_BYTES 65536u
+
+/*
+ * The header of a transaction, at the start of the bare device: the file's size, 64 bits, the
+ * lowest byte first; its name, with a NUL behind it and NULs up to the end. The file's bytes
+ * follow.
+ */
+#define QPEN_DVM_HEADER_BYTES 1024u
+#define QPEN_DVM_SIZE_BYTES 8u
+#define QPEN_DVM_NAME_BYTES (QPEN_DVM_HEADER_BYTES - QPEN_DVM_SIZE_BYTES)
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The words of a reply: `ID wait REASON`, `ID ok [DETAIL]`, `ID error CODE TEXT`.
+ * The words of a reply: `ID wait REASON [DETAIL]`, `ID ok [DETAIL]`, `ID error CODE TEXT`.
  * The lists are closed: a client may rely on meeting no other word.
  */
 #ifndef QFX_QPEN_REPLY_H
@@ -34,6 +34,14 @@
 	X(RECEIVER_GONE, "receiver-gone")                                                          \
 	/* The user said yes, but too many pendrives wait for the receiver. */                     \
 	X(QUEUE_FULL, "queue-full")                                                                \
+	/* No DisposableVM: the host has no memory for another one. */                             \
+	X(NO_MEMORY, "no-memory")                                                                  \
+	/* No DisposableVM: this VM, or the host, has as many as it may. */                        \
+	X(LIMIT, "limit")                                                                          \
+	/* An answer that nobody waits for, or one that was given already. */                      \
+	X(NO_TRANSACTION, "no-transaction")                                                        \
+	/* The DisposableVM ended before its answer was stored. */                                 \
+	X(LOST, "lost")                                                                            \
 	/* A request that this daemon does not serve. */                                           \
 	X(UNSUPPORTED, "unsupported")                                                              \
 	/* Something failed in dom0; its log says what. */                                         \
@@ -45,8 +53,12 @@
 	X(ASKING, "asking")                                                                        \
 	/* The user said yes; the receiver's incoming slot is taken by another pendrive. */        \
 	X(QUEUED, "queued")                                                                        \
-	/* The device is being attached. */                                                        \
-	X(STARTING, "starting")
+	/* The device is being attached, or the DisposableVM started that it is for. */            \
+	X(STARTING, "starting")                                                                    \
+	/* The save file that DisposableVMs are made from is being made. */                        \
+	X(PREPARING, "preparing")                                                                  \
+	/* The file is open in the DisposableVM that DETAIL names. */                              \
+	X(OPEN, "open")
 
 #define QPEN_ENUM_ERROR_(name, word) QPEN_ERROR_##name,
 enum qpen_error { QPEN_ERRORS(QPEN_ENUM_ERROR_) };

@@ -28,6 +28,8 @@ static const char *done_words(const struct penctl_args *args)
 		return "delivered";
 	case REQUEST_UMOUNT:
 		return "given back";
+	case REQUEST_KILLME:
+		return "dom0 destroys this VM";
 	}
 	return "done";
 }

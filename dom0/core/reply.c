@@ -3,9 +3,10 @@
 
 #include <stdio.h>
 
-void reply_wait(struct reply *out, const char *id, enum qpen_wait wait)
+void reply_wait(struct reply *out, const char *id, enum qpen_wait wait, const char *detail)
 {
-	snprintf(out->text, sizeof out->text, "%s wait %s", id, qpen_wait_name(wait));
+	snprintf(out->text, sizeof out->text, "%s wait %s%s%s", id, qpen_wait_name(wait),
+		detail ? " " : "", detail ? detail : "");
 }
 
 void reply_ok(struct reply *out, const char *id, const char *detail)

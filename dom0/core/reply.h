@@ -11,7 +11,7 @@ struct reply {
 };
 
 /* `id` is a request's checked ID or QPEN_ID_NONE; `detail` and `text` are our own words. */
-void reply_wait(struct reply *out, const char *id, enum qpen_wait wait);
+void reply_wait(struct reply *out, const char *id, enum qpen_wait wait, const char *detail);
 void reply_ok(struct reply *out, const char *id, const char *detail);
 void reply_error(struct reply *out, const char *id, enum qpen_error error, const char *text);
 

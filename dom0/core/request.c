@@ -106,19 +106,26 @@ static enum request_result parse_new(struct slice *rest, struct request *out)
 
 static enum request_result parse_send(struct slice *rest, struct request *out)
 {
-	struct slice dest, seq;
+	struct slice dest, seq, mode;
 
 	if (!next_word(rest, &dest))
 		return REQUEST_BAD_FORM;
 	if (!slice_is(dest, QPEN_DISPOSABLE) && !qpen_is_vm_name(dest.at, dest.len))
 		return REQUEST_BAD_DEST;
 	slice_copy(dest, out->dest);
-	if (!next_word(rest, &seq))
+	if (next_word(rest, &seq)) {
+		if (!qpen_is_seq(seq.at, seq.len))
+			return REQUEST_BAD_SEQ;
+		slice_copy(seq, out->seq);
+	}
+	if (!slice_is(dest, QPEN_DISPOSABLE))
+		return at_end(rest) ? REQUEST_OK : REQUEST_BAD_FORM;
+	if (strcmp(out->seq, QPEN_SEQ_NONE) == 0)
+		return REQUEST_NO_SEQ;
+	if (!next_word(rest, &mode))
 		return REQUEST_OK;
-	if (!qpen_is_seq(seq.at, seq.len))
-		return REQUEST_BAD_SEQ;
-	slice_copy(seq, out->seq);
-	return at_end(rest) ? REQUEST_OK : REQUEST_BAD_FORM;
+	out->view = slice_is(mode, QPEN_MODE_VIEW);
+	return out->view && at_end(rest) ? REQUEST_OK : REQUEST_BAD_FORM;
 }
 
 enum request_result request_parse(const char *untrusted, size_t len, struct request *out)
@@ -177,6 +184,8 @@ const char *request_result_text(enum request_result result)
 		return "a size is a number above 0, with K, M, G or T behind it or nothing";
 	case REQUEST_BAD_FORMAT:
 		return "the formats are vfat and none";
+	case REQUEST_NO_SEQ:
+		return "what is sent to a DisposableVM needs a SEQ other than 0";
 	}
 	return "not understood";
 }

@@ -6,6 +6,7 @@
 #ifndef QFX_REQUEST_H
 #define QFX_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ struct request {
 	enum pendrive_format format;
 	char dest[QPEN_NAME_MAX + 1]; /* `send`: a VM's name, or QPEN_DISPOSABLE */
 	char seq[QPEN_SEQ_MAX + 1];   /* `send`: QPEN_SEQ_NONE where none was given */
+	bool view;                    /* `send`: the file is only to be looked at */
 };
 
 enum request_result {
@@ -45,6 +47,7 @@ enum request_result {
 	REQUEST_BAD_SEQ,
 	REQUEST_BAD_SIZE, /* not N[KMGT], zero, or beyond 2^63 */
 	REQUEST_BAD_FORMAT,
+	REQUEST_NO_SEQ, /* a DisposableVM answers to a SEQ */
 };
 
 /*

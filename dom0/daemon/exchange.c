@@ -148,7 +148,7 @@ static void format_answer(struct store_reply *out, const struct vm_id *to,
 	out->domid = to->domid;
 	out->id = request->id;
 	if (action->kind == TRANSFER_ACT_WAIT)
-		reply_wait(&out->reply, request->id, action->wait);
+		reply_wait(&out->reply, request->id, action->wait, action->detail);
 	else if (action->ok)
 		reply_ok(&out->reply, request->id, action->detail);
 	else

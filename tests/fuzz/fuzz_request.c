@@ -32,7 +32,8 @@ static void write_request(const struct request *r, char *out, size_t max)
 		n += snprintf(
 			out + n, max - (size_t)n, " format=%s", pendrive_format_name(r->format));
 	if (r->verb == REQUEST_SEND)
-		n += snprintf(out + n, max - (size_t)n, " %s %s", r->dest, r->seq);
+		n += snprintf(out + n, max - (size_t)n, " %s %s%s", r->dest, r->seq,
+			r->view ? " view" : "");
 	if (strcmp(r->id, QPEN_ID_NONE) != 0)
 		snprintf(out + n, max - (size_t)n, " #%s", r->id);
 }
@@ -60,5 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g_assert_cmpstr(again.id, ==, r.id);
 	g_assert_cmpstr(again.dest, ==, r.dest);
 	g_assert_cmpstr(again.seq, ==, r.seq);
+	g_assert_cmpint(again.view, ==, r.view);
 	return 0;
 }

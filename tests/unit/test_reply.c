@@ -9,11 +9,14 @@
 
 static const struct {
 	enum qpen_wait wait;
+	const char *detail;
 	const char *text;
 } waits[] = {
-	{QPEN_WAIT_ASKING, "a1 wait asking"},
-	{QPEN_WAIT_QUEUED, "a1 wait queued"},
-	{QPEN_WAIT_STARTING, "a1 wait starting"},
+	{QPEN_WAIT_ASKING, NULL, "a1 wait asking"},
+	{QPEN_WAIT_QUEUED, NULL, "a1 wait queued"},
+	{QPEN_WAIT_STARTING, NULL, "a1 wait starting"},
+	{QPEN_WAIT_PREPARING, NULL, "a1 wait preparing"},
+	{QPEN_WAIT_OPEN, "disp7", "a1 wait open disp7"},
 };
 
 static const struct {
@@ -33,6 +36,10 @@ static const struct {
 	{QPEN_ERROR_CANCELLED, "- error cancelled why"},
 	{QPEN_ERROR_RECEIVER_GONE, "- error receiver-gone why"},
 	{QPEN_ERROR_QUEUE_FULL, "- error queue-full why"},
+	{QPEN_ERROR_NO_MEMORY, "- error no-memory why"},
+	{QPEN_ERROR_LIMIT, "- error limit why"},
+	{QPEN_ERROR_NO_TRANSACTION, "- error no-transaction why"},
+	{QPEN_ERROR_LOST, "- error lost why"},
 	{QPEN_ERROR_UNSUPPORTED, "- error unsupported why"},
 	{QPEN_ERROR_FAILED, "- error failed why"},
 };
@@ -48,7 +55,7 @@ static void test_waits(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
 		struct reply reply;
 
-		reply_wait(&reply, "a1", waits[i].wait);
+		reply_wait(&reply, "a1", waits[i].wait, waits[i].detail);
 		g_assert_cmpstr(reply.text, ==, waits[i].text);
 	}
 }

@@ -50,6 +50,8 @@ static const struct accepted accepted[] = {
 		PENDRIVE_NONE},
 	{"to a DisposableVM", "send disposable 7", REQUEST_SEND, "-", "disposable", "7", 0,
 		PENDRIVE_VFAT},
+	{"to look at", "send disposable 7 view #i", REQUEST_SEND, "i", "disposable", "7", 0,
+		PENDRIVE_VFAT},
 	{"a name of all characters", "send a_.+-9", REQUEST_SEND, "-", "a_.+-9", "0", 0,
 		PENDRIVE_VFAT},
 	{"a VM called like a verb", "send new", REQUEST_SEND, "-", "new", "0", 0, PENDRIVE_VFAT},
@@ -69,6 +71,7 @@ static void test_accepted(void)
 		g_assert_cmpstr(r.seq, ==, row->seq);
 		g_assert_cmpuint(r.size_bytes, ==, row->size_bytes);
 		g_assert_cmpint(r.format, ==, row->format);
+		g_assert_cmpint(r.view, ==, strstr(row->text, " view") != NULL);
 	}
 }
 
@@ -138,6 +141,11 @@ static const struct {
 	{"DEST of markup", BYTES("send <b>work</b>"), REQUEST_BAD_DEST, "-"},
 
 	{"an empty SEQ", BYTES("send a "), REQUEST_BAD_SEQ, "-"},
+	{"a DisposableVM without SEQ", BYTES("send disposable #i"), REQUEST_NO_SEQ, "i"},
+	{"a DisposableVM and SEQ 0", BYTES("send disposable 0 #i"), REQUEST_NO_SEQ, "i"},
+	{"another mode", BYTES("send disposable 7 edit #i"), REQUEST_BAD_FORM, "i"},
+	{"more than a mode", BYTES("send disposable 7 view 1 #i"), REQUEST_BAD_FORM, "i"},
+	{"a mode without DisposableVM", BYTES("send a 7 view #i"), REQUEST_BAD_FORM, "i"},
 	{"SEQ of 33", BYTES("send a " ID32 "x #i"), REQUEST_BAD_SEQ, "i"},
 	{"SEQ with a sign", BYTES("send a -1 #i"), REQUEST_BAD_SEQ, "i"},
 	{"SEQ with a slash", BYTES("send a 1/2"), REQUEST_BAD_SEQ, "-"},

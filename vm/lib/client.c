@@ -7,12 +7,16 @@
 #include "fail.h"
 #include "words.h"
 
-static void on_wait(enum qpen_wait wait, void *data)
+static bool on_wait(const struct reply *reply, void *data)
 {
 	const struct client *const *client = data;
+	g_autofree char *words = NULL;
 
-	if ((*client)->say)
-		(*client)->say(words_wait(wait), (*client)->data);
+	if (!(*client)->say)
+		return true;
+	words = g_strconcat(words_wait(reply->wait), *reply->text ? " in " : "", reply->text, NULL);
+	(*client)->say(words, (*client)->data);
+	return true;
 }
 
 static unsigned default_timeout_ms(enum request_verb verb)
@@ -23,6 +27,7 @@ static unsigned default_timeout_ms(enum request_verb verb)
 	case REQUEST_SEND:
 		return CLIENT_SEND_TIMEOUT_MS;
 	case REQUEST_UMOUNT:
+	case REQUEST_KILLME:
 		return CLIENT_UMOUNT_TIMEOUT_MS;
 	}
 	return CLIENT_NEW_TIMEOUT_MS;

@@ -18,6 +18,8 @@ enum vm_exit {
 	VM_EXIT_DEVICE = 4,        /* the pendrive is not there, mounted, or held open */
 	VM_EXIT_FAILED = 5,        /* something failed in this VM: rights, input or output */
 	VM_EXIT_FILES = 6,         /* a file cannot go onto a pendrive; nothing was asked */
+	VM_EXIT_UNCHANGED = 7,     /* the file was closed in the DisposableVM without changes */
+	VM_EXIT_LOST = 8,          /* the DisposableVM's answer did not come, or was not stored */
 	VM_EXIT_INTERRUPTED = 130, /* by SIGINT or SIGTERM */
 };
 

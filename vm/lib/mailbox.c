@@ -211,8 +211,10 @@ static void take_reply(struct ask *ask, const struct reply *reply)
 			return;
 		ask->waited = true;
 		ask->last_wait = reply->wait;
-		if (ask->terms->on_wait)
-			ask->terms->on_wait(reply->wait, ask->terms->data);
+		if (ask->terms->on_wait && !ask->terms->on_wait(reply, ask->terms->data)) {
+			ask->reply = *reply;
+			finish(ask);
+		}
 		return;
 	case REPLY_OK:
 	case REPLY_ERROR:
@@ -318,6 +320,8 @@ static gboolean on_reply_deadline(gpointer data)
 
 	if (ask->stage != STAGE_REPLY)
 		return on_take_deadline(data);
+	if (ask->waited && ask->last_wait == QPEN_WAIT_OPEN)
+		return G_SOURCE_REMOVE;
 	g_set_error(&ask->error, VM_ERROR, VM_EXIT_NO_ANSWER,
 		"dom0 took the request, but gave no final answer within %u s; it may still act on "
 		"it",

@@ -18,11 +18,16 @@ struct mailbox;
 
 /* All times count from the call of mailbox_ask. */
 struct mailbox_terms {
-	unsigned take_ms;  /* until dom0 must have taken the request out of the mailbox */
-	unsigned reply_ms; /* until the final answer must be there */
-	bool no_wait;      /* return once the request lies in the mailbox; there is no reply then */
-	/* Called at each `wait`; may be NULL. */
-	void (*on_wait)(enum qpen_wait wait, void *data);
+	unsigned take_ms; /* until dom0 must have taken the request out of the mailbox */
+	/* Until the final answer, or `wait open`, must be there: from then on a person works on the
+	   file, for as long as it takes. */
+	unsigned reply_ms;
+	bool no_wait; /* return once the request lies in the mailbox; there is no reply then */
+	/*
+	 * Called at each `wait` that says something new; may be NULL. False ends the waiting:
+	 * mailbox_ask then succeeds, with this reply.
+	 */
+	bool (*on_wait)(const struct reply *reply, void *data);
 	void *data;
 };
 

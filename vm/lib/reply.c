@@ -74,10 +74,12 @@ static enum reply_result parse_wait(struct cursor *at, struct reply *reply)
 {
 	struct word reason;
 
-	if (!take_word(at, &reason) || at->left)
+	if (!take_word(at, &reason))
 		return REPLY_BAD_FORM;
 	reply->kind = REPLY_WAIT;
-	return find_wait(reason, &reply->wait) ? REPLY_PARSED : REPLY_BAD_WORD;
+	if (!find_wait(reason, &reply->wait))
+		return REPLY_BAD_WORD;
+	return take_text(at, reply) ? REPLY_PARSED : REPLY_BAD_TEXT;
 }
 
 static enum reply_result parse_ok(struct cursor *at, struct reply *reply)

@@ -19,8 +19,8 @@ struct reply {
 	enum reply_kind kind;
 	enum qpen_wait wait;   /* REPLY_WAIT */
 	enum qpen_error error; /* REPLY_ERROR */
-	/* REPLY_OK: DETAIL; REPLY_ERROR: TEXT. Valid UTF-8 without control characters; may be
-	 * empty. */
+	/* REPLY_WAIT, REPLY_OK: DETAIL; REPLY_ERROR: TEXT. Valid UTF-8 without control characters;
+	 * may be empty. */
 	char text[QPEN_REPLY_MAX + 1];
 };
 

@@ -22,6 +22,11 @@ bool request_is_dest(const char *text)
 	return qpen_is_vm_name(text, strlen(text)) || strcmp(text, QPEN_DISPOSABLE) == 0;
 }
 
+static bool to_disposable(const struct request *request)
+{
+	return request->verb == REQUEST_SEND && strcmp(request->dest, QPEN_DISPOSABLE) == 0;
+}
+
 bool request_is_sound(const struct request *request, const char **out_why)
 {
 	const char *why = NULL;
@@ -37,6 +42,11 @@ bool request_is_sound(const struct request *request, const char **out_why)
 		      "and begins with a letter or a digit";
 	else if (request->seq && !qpen_is_seq(request->seq, strlen(request->seq)))
 		why = "SEQ is 1 to 32 letters and digits";
+	else if (to_disposable(request) &&
+		 (!request->seq || strcmp(request->seq, QPEN_SEQ_NONE) == 0))
+		why = "what is sent to a DisposableVM needs a SEQ other than 0";
+	else if (request->view && !to_disposable(request))
+		why = "only a DisposableVM can be told to view a file";
 	if (why && out_why)
 		*out_why = why;
 	return !why;
@@ -58,9 +68,14 @@ char *request_compose(const struct request *request)
 		g_string_append_printf(line, "send %s", request->dest);
 		if (request->seq)
 			g_string_append_printf(line, " %s", request->seq);
+		if (request->view)
+			g_string_append(line, " " QPEN_MODE_VIEW);
 		break;
 	case REQUEST_UMOUNT:
 		g_string_append(line, "umount");
+		break;
+	case REQUEST_KILLME:
+		g_string_append(line, "killme");
 		break;
 	}
 	return g_string_free(line, FALSE);

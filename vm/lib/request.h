@@ -11,6 +11,7 @@ enum request_verb {
 	REQUEST_NEW,
 	REQUEST_SEND,
 	REQUEST_UMOUNT,
+	REQUEST_KILLME,
 };
 
 /* Strings are borrowed; those that are not of the verb, or not given, are NULL. */
@@ -20,6 +21,7 @@ struct request {
 	const char *format; /* new: vfat or none */
 	const char *dest;   /* send */
 	const char *seq;    /* send */
+	bool view;          /* send, to a DisposableVM: nothing is to come back */
 };
 
 /* N[KMGT], decimal, not zero and below 2^63 bytes. `out` may be NULL. */

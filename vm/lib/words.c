@@ -10,6 +10,10 @@ const char *words_wait(enum qpen_wait wait)
 		return "allowed; waiting until the receiver has unmounted its present pendrive";
 	case QPEN_WAIT_STARTING:
 		return "the pendrive is being attached";
+	case QPEN_WAIT_PREPARING:
+		return "dom0 is preparing what DisposableVMs are made from";
+	case QPEN_WAIT_OPEN:
+		return "opened";
 	}
 	return "waiting";
 }
@@ -46,6 +50,14 @@ const char *words_error(enum qpen_error error)
 		return "allowed, but the receiver has stopped meanwhile";
 	case QPEN_ERROR_QUEUE_FULL:
 		return "allowed, but too many pendrives wait for the receiver";
+	case QPEN_ERROR_NO_MEMORY:
+		return "the host has no memory for another DisposableVM; close one, or stop a VM";
+	case QPEN_ERROR_LIMIT:
+		return "there are as many DisposableVMs as there may be; close one first";
+	case QPEN_ERROR_NO_TRANSACTION:
+		return "nobody waits for that answer";
+	case QPEN_ERROR_LOST:
+		return "the DisposableVM ended before its answer was stored; the file is as it was";
 	case QPEN_ERROR_UNSUPPORTED:
 		return "this dom0 does not serve such requests";
 	case QPEN_ERROR_FAILED:

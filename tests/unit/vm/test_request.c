@@ -60,6 +60,9 @@ static const struct {
 	{{.verb = REQUEST_SEND, .dest = "personal"}, "send personal"},
 	{{.verb = REQUEST_SEND, .dest = "a-b.c_d+e", .seq = "17"}, "send a-b.c_d+e 17"},
 	{{.verb = REQUEST_SEND, .dest = "disposable", .seq = "17"}, "send disposable 17"},
+	{{.verb = REQUEST_SEND, .dest = "disposable", .seq = "17", .view = true},
+		"send disposable 17 view"},
+	{{.verb = REQUEST_KILLME}, "killme"},
 	{{.verb = REQUEST_UMOUNT}, "umount"},
 	{{.verb = REQUEST_NEW, .size = "2GB"}, NULL},
 	{{.verb = REQUEST_NEW, .format = "ext4"}, NULL},
@@ -73,6 +76,9 @@ static const struct {
 	{{.verb = REQUEST_SEND, .dest = "a", .seq = ""}, NULL},
 	{{.verb = REQUEST_SEND, .dest = "a", .seq = "#1"}, NULL},
 	{{.verb = REQUEST_SEND, .dest = "a", .seq = "1 2"}, NULL},
+	{{.verb = REQUEST_SEND, .dest = "disposable"}, NULL},
+	{{.verb = REQUEST_SEND, .dest = "disposable", .seq = "0"}, NULL},
+	{{.verb = REQUEST_SEND, .dest = "a", .seq = "1", .view = true}, NULL},
 };
 
 static void test_compose(void)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A header and one file's bytes onto a bare pendrive and off it: in large blocks and past the page
+ * cache where the device allows it.
+ */
+#ifndef QFX_VM_BULK_H
+#define QFX_VM_BULK_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dvmheader.h"
+
+/* How large a pendrive must be for a file of that size. */
+uint64_t bulk_room(uint64_t file_bytes);
+
+/*
+ * Writes the header for `name` and the whole of the open file `file` to the device at
+ * `device_path`, and waits until it is there. Exactly as many bytes as the header says: it is an
+ * error (VM_EXIT_FAILED) when the file changes meanwhile, in size or in time of modification.
+ */
+bool bulk_write(const char *device_path, const char *name, int file, GError **error);
+
+/*
+ * Reads the header that stands at `offset` of the open device, whose data ends `offset` bytes
+ * before its end as well (the guards). False: VM_EXIT_FAILED, with what the header breaks.
+ */
+bool bulk_read_header(int device, uint64_t offset, struct dvm_header *out, GError **error);
+
+/* Copies the header's file into `file`, from its start, and sets its length. It is not synced. */
+bool bulk_read_body(
+	int device, uint64_t offset, const struct dvm_header *header, int file, GError **error);
+
+#endif
