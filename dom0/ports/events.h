@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "domains.h"
 #include "transfer.h"
 
 struct port_events {
@@ -32,6 +33,16 @@ struct port_events {
 	 */
 	void (*disk_detached)(void *ctx, uint64_t id, enum transfer_place place);
 	void (*answered)(void *ctx, uint64_t id, bool yes);
+	/* The DisposableVM of that number is there, paused. */
+	void (*domain_made)(void *ctx, uint64_t number, uint32_t domid);
+	/* It could not be made, or not be made to run; `error` says how: no-memory, timeout,
+	 * failed. */
+	void (*domain_failed)(void *ctx, uint64_t number, enum qpen_error error);
+	void (*domain_unpaused)(void *ctx, uint64_t number);
+	void (*domain_destroyed)(void *ctx, uint64_t number);
+	/* The save file is there, or could not be made. */
+	void (*prepared)(void *ctx, bool ok, enum qpen_error error);
+	void (*surveyed)(void *ctx, const struct domain_seen *seen, size_t n, uint64_t free_bytes);
 	void (*alarm)(void *ctx);
 };
 
