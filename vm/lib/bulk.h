@@ -8,6 +8,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dvmheader.h"
@@ -23,12 +24,28 @@ uint64_t bulk_room(uint64_t file_bytes);
 bool bulk_write(const char *device_path, const char *name, int file, GError **error);
 
 /*
+ * Told of each block of the file, in order and before it is written: `len` of its bytes, which may
+ * be 0 for an empty file. False ends the writing with VM_EXIT_INTERRUPTED.
+ */
+struct bulk_watcher {
+	bool (*on_block)(const void *bytes, size_t len, void *data);
+	void *data;
+};
+
+/* bulk_write, and `watcher` (may be NULL) sees every byte that is sent. */
+bool bulk_write_watched(const char *device_path, const char *name, int file,
+	const struct bulk_watcher *watcher, GError **error);
+
+/*
  * Reads the header that stands at `offset` of the open device, whose data ends `offset` bytes
  * before its end as well (the guards). False: VM_EXIT_FAILED, with what the header breaks.
  */
 bool bulk_read_header(int device, uint64_t offset, struct dvm_header *out, GError **error);
 
-/* Copies the header's file into `file`, from its start, and sets its length. It is not synced. */
+/*
+ * Copies the header's file into `file`, from its start, and sets its length. It is not synced. The
+ * position of neither descriptor matters, and both stay where they are.
+ */
 bool bulk_read_body(
 	int device, uint64_t offset, const struct dvm_header *header, int file, GError **error);
 
