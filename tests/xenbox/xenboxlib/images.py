@@ -23,10 +23,13 @@ from .util import BoxError, RECIPES
 
 CODENAME = "bookworm"
 VM_MEMORY_MIB = 300
+# A save file has all of it, and so many DisposableVMs must fit beside the others.
+DISPOSABLE_MEMORY_MIB = 256
 VMS = {  # name -> the disk of dom0 that is its /home
     "work": "/dev/vdd",
     "personal": "/dev/vde",
     "third": None,
+    "disposable": None,  # what DisposableVMs are made from: no disk that one could write to
 }
 DISK_SIZES = {"dom0.disk": "8G", "work.disk": "4G", "personal.disk": "4G"}
 BUSYBOX_APPLETS = ("sh", "mount", "insmod", "mkdir", "cp", "switch_root", "sleep", "echo")
@@ -253,6 +256,7 @@ def _common_layer(name):
 
 def vm_config(name):
     home = VMS[name]
+    memory = DISPOSABLE_MEMORY_MIB if name == "disposable" else VM_MEMORY_MIB
     number = list(VMS).index(name) + 1
     disks = ["format=raw,vdev=xvda,access=ro,script=block-phy,target=/dev/vdb"]
     args = f"{machine.KERNEL_ARGS} xenbox.hostname={name} xenbox.machine_id={0x78656e626f78 << 64 | number:032x}"
@@ -260,7 +264,7 @@ def vm_config(name):
         disks.append(f"format=raw,vdev=xvdb,access=rw,script=block-phy,target={home}")
         args += " xenbox.home=/dev/xvdb"
     return "\n".join((
-        f'name = "{name}"', 'type = "pv"', f"memory = {VM_MEMORY_MIB}", "vcpus = 1",
+        f'name = "{name}"', 'type = "pv"', f"memory = {memory}", "vcpus = 1",
         'kernel = "/usr/lib/xenbox/vmlinux"', 'ramdisk = "/usr/lib/xenbox/vm.cpio"',
         f"disk = {disks}", f'extra = "{args}"', 'on_crash = "preserve"', 'on_reboot = "destroy"', ""))
 
