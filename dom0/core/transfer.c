@@ -128,14 +128,29 @@ static void sender_died(struct stepping *s)
 	s->t->to_sender.pending = false;
 }
 
+static void cancelled(struct stepping *s)
+{
+	fail_sender(s, QPEN_ERROR_CANCELLED, "taken back in dom0");
+	discard(s, false);
+}
+
+static void receiver_stopped(struct stepping *s)
+{
+	fail_sender(s, QPEN_ERROR_RECEIVER_GONE, "the receiver has stopped");
+	discard(s, false);
+}
+
 /* ---- the states, in the order of a life ---- */
 
 static void start_attach(struct stepping *s, enum transfer_state state, enum transfer_place place)
 {
+	/* A DisposableVM may have to boot before it connects. */
+	bool to_new_vm = place == TRANSFER_AT_RECEIVER && s->t->kind == TRANSFER_REQUEST;
+
 	s->t->place = place;
 	s->t->forced = false;
 	add(s, TRANSFER_ACT_ATTACH);
-	change_state(s, state, s->limits->attach_ms);
+	change_state(s, state, to_new_vm ? s->limits->start_ms : s->limits->attach_ms);
 }
 
 static void in_making(struct stepping *s, const struct transfer_event *ev)
@@ -159,8 +174,7 @@ static void in_making(struct stepping *s, const struct transfer_event *ev)
 		discard(s, true);
 		return;
 	case TRANSFER_EV_CANCEL:
-		fail_sender(s, QPEN_ERROR_CANCELLED, "taken back in dom0");
-		discard(s, false);
+		cancelled(s);
 		return;
 	case TRANSFER_EV_ATTACHED:
 	case TRANSFER_EV_LOST:
@@ -171,6 +185,9 @@ static void in_making(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_RECEIVER_GONE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -197,8 +214,7 @@ static void in_attaching_out(struct stepping *s, const struct transfer_event *ev
 		discard(s, true);
 		return;
 	case TRANSFER_EV_CANCEL:
-		fail_sender(s, QPEN_ERROR_CANCELLED, "taken back in dom0");
-		discard(s, false);
+		cancelled(s);
 		return;
 	case TRANSFER_EV_MADE:
 	case TRANSFER_EV_MAKE_FAILED:
@@ -209,23 +225,49 @@ static void in_attaching_out(struct stepping *s, const struct transfer_event *ev
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_RECEIVER_GONE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
 	}
 }
 
+static enum qpen_wait first_wait(const struct transfer_event *ev)
+{
+	switch (ev->as) {
+	case TRANSFER_FILES:
+		return QPEN_WAIT_ASKING;
+	case TRANSFER_REQUEST:
+		return ev->preparing ? QPEN_WAIT_PREPARING : QPEN_WAIT_STARTING;
+	case TRANSFER_ANSWER:
+		return QPEN_WAIT_STARTING;
+	}
+	return QPEN_WAIT_ASKING;
+}
+
+static void sent(struct stepping *s, const struct transfer_event *ev)
+{
+	struct transfer *t = s->t;
+
+	t->to_sender.pending = true;
+	strcpy(t->to_sender.id, ev->request->id);
+	t->kind = ev->as;
+	/* Of an ordinary pendrive the receiver reads no SEQ, whatever the sender said. */
+	strcpy(t->seq, ev->as == TRANSFER_FILES ? QPEN_SEQ_NONE : ev->request->seq);
+	t->view = ev->request->view;
+	t->receiver = *ev->receiver;
+	t->receiver_known = ev->receiver_known;
+	tell_wait(s, first_wait(ev));
+	start_detach(s, TRANSFER_FREEZING, false);
+}
+
 static void in_lent(struct stepping *s, const struct transfer_event *ev)
 {
 	switch (ev->kind) {
 	case TRANSFER_EV_SEND:
-		s->t->to_sender.pending = true;
-		strcpy(s->t->to_sender.id, ev->request->id);
-		strcpy(s->t->seq, ev->request->seq);
-		s->t->receiver = *ev->receiver;
-		s->t->receiver_known = ev->receiver_known;
-		tell_wait(s, QPEN_WAIT_ASKING);
-		start_detach(s, TRANSFER_FREEZING, false);
+		sent(s, ev);
 		return;
 	case TRANSFER_EV_LOST:
 	case TRANSFER_EV_DEADLINE:
@@ -245,15 +287,49 @@ static void in_lent(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_RECEIVER_GONE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
 	}
 }
 
-static void frozen(struct stepping *s)
+static void vm_ready(struct stepping *s, const struct transfer_event *ev)
 {
-	s->t->place = TRANSFER_NOWHERE;
+	s->t->receiver = *ev->receiver;
+	s->t->receiver_known = true;
+}
+
+static void vm_failed(struct stepping *s, const struct transfer_event *ev)
+{
+	fail_sender(s, ev->error, "there is no DisposableVM for the file");
+	discard(s, false);
+}
+
+static void approved(struct stepping *s, enum transfer_slot slot)
+{
+	switch (slot) {
+	case TRANSFER_SLOT_FREE:
+		start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
+		return;
+	case TRANSFER_SLOT_TAKEN:
+		tell_wait(s, QPEN_WAIT_QUEUED);
+		/* An answer is somebody's work: it waits as long as a pendrive may be kept. */
+		change_state(s, TRANSFER_QUEUED,
+			s->t->kind == TRANSFER_ANSWER ? s->limits->delivered_ms
+						      : s->limits->queue_ms);
+		return;
+	case TRANSFER_SLOT_QUEUE_FULL:
+		fail_sender(s, QPEN_ERROR_QUEUE_FULL, "too many pendrives wait for that VM");
+		discard(s, false);
+		return;
+	}
+}
+
+static void ask_user(struct stepping *s)
+{
 	if (!s->t->receiver_known) {
 		refuse(s, s->now_ms + s->limits->ask_ms);
 		return;
@@ -262,11 +338,30 @@ static void frozen(struct stepping *s)
 	change_state(s, TRANSFER_ASKING, s->limits->ask_ms);
 }
 
+static void frozen(struct stepping *s, enum transfer_slot slot)
+{
+	s->t->place = TRANSFER_NOWHERE;
+	switch (s->t->kind) {
+	case TRANSFER_FILES:
+		ask_user(s);
+		return;
+	case TRANSFER_REQUEST:
+		if (s->t->receiver_known)
+			start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
+		else
+			change_state(s, TRANSFER_STARTING_VM, s->limits->start_ms);
+		return;
+	case TRANSFER_ANSWER:
+		approved(s, slot);
+		return;
+	}
+}
+
 static void in_freezing(struct stepping *s, const struct transfer_event *ev)
 {
 	switch (ev->kind) {
 	case TRANSFER_EV_DETACHED:
-		frozen(s);
+		frozen(s, ev->slot);
 		return;
 	case TRANSFER_EV_DEADLINE:
 		if (!s->t->forced) {
@@ -286,8 +381,22 @@ static void in_freezing(struct stepping *s, const struct transfer_event *ev)
 		return;
 	case TRANSFER_EV_RECEIVER_GONE:
 	case TRANSFER_EV_CANCEL:
-		/* The sender must not learn more than from any other refusal. */
-		s->t->receiver_known = false;
+		if (s->t->kind == TRANSFER_FILES)
+			/* The sender must not learn more than from any other refusal. */
+			s->t->receiver_known = false;
+		else if (ev->kind == TRANSFER_EV_CANCEL)
+			cancelled(s);
+		else
+			receiver_stopped(s);
+		return;
+	case TRANSFER_EV_VM_STARTING:
+		tell_wait(s, QPEN_WAIT_STARTING);
+		return;
+	case TRANSFER_EV_VM_READY:
+		vm_ready(s, ev);
+		return;
+	case TRANSFER_EV_VM_FAILED:
+		vm_failed(s, ev);
 		return;
 	case TRANSFER_EV_MADE:
 	case TRANSFER_EV_MAKE_FAILED:
@@ -300,23 +409,6 @@ static void in_freezing(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
-		return;
-	}
-}
-
-static void approved(struct stepping *s, enum transfer_slot slot)
-{
-	switch (slot) {
-	case TRANSFER_SLOT_FREE:
-		start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
-		return;
-	case TRANSFER_SLOT_TAKEN:
-		tell_wait(s, QPEN_WAIT_QUEUED);
-		change_state(s, TRANSFER_QUEUED, s->limits->queue_ms);
-		return;
-	case TRANSFER_SLOT_QUEUE_FULL:
-		fail_sender(s, QPEN_ERROR_QUEUE_FULL, "too many pendrives wait for that VM");
-		discard(s, false);
 		return;
 	}
 }
@@ -352,6 +444,50 @@ static void in_asking(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_DETACHED:
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
+	case TRANSFER_EV_REMOVED:
+		ignore(s);
+		return;
+	}
+}
+
+static void in_starting_vm(struct stepping *s, const struct transfer_event *ev)
+{
+	switch (ev->kind) {
+	case TRANSFER_EV_VM_STARTING:
+		tell_wait(s, QPEN_WAIT_STARTING);
+		return;
+	case TRANSFER_EV_VM_READY:
+		vm_ready(s, ev);
+		start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
+		return;
+	case TRANSFER_EV_VM_FAILED:
+		vm_failed(s, ev);
+		return;
+	case TRANSFER_EV_DEADLINE:
+		fail_sender(s, QPEN_ERROR_TIMEOUT, "the DisposableVM took too long to start");
+		discard(s, false);
+		return;
+	case TRANSFER_EV_CANCEL:
+		cancelled(s);
+		return;
+	case TRANSFER_EV_SENDER_GONE:
+		sender_died(s);
+		discard(s, true);
+		return;
+	case TRANSFER_EV_MADE:
+	case TRANSFER_EV_MAKE_FAILED:
+	case TRANSFER_EV_ATTACHED:
+	case TRANSFER_EV_LOST:
+	case TRANSFER_EV_SEND:
+	case TRANSFER_EV_DETACHED:
+	case TRANSFER_EV_YES:
+	case TRANSFER_EV_NO:
+	case TRANSFER_EV_SLOT_FREE:
+	case TRANSFER_EV_UMOUNT:
+	case TRANSFER_EV_RECEIVER_GONE:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -369,12 +505,10 @@ static void in_queued(struct stepping *s, const struct transfer_event *ev)
 		discard(s, false);
 		return;
 	case TRANSFER_EV_CANCEL:
-		fail_sender(s, QPEN_ERROR_CANCELLED, "taken back in dom0");
-		discard(s, false);
+		cancelled(s);
 		return;
 	case TRANSFER_EV_RECEIVER_GONE:
-		fail_sender(s, QPEN_ERROR_RECEIVER_GONE, "the receiver has stopped");
-		discard(s, false);
+		receiver_stopped(s);
 		return;
 	case TRANSFER_EV_SENDER_GONE:
 		sender_died(s); /* the user said yes: it goes on */
@@ -388,15 +522,34 @@ static void in_queued(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_YES:
 	case TRANSFER_EV_NO:
 	case TRANSFER_EV_UMOUNT:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
 	}
 }
 
+static void tell_open(struct stepping *s)
+{
+	struct transfer_action *action;
+
+	if (s->t->to_sender.pending) {
+		action = add(s, TRANSFER_ACT_WAIT);
+		action->wait = QPEN_WAIT_OPEN;
+		action->detail = s->t->receiver.name;
+		s->t->to_sender.pending = false;
+	}
+	add(s, TRANSFER_ACT_OPENED);
+}
+
 static void delivered(struct stepping *s)
 {
-	reply_sender(s, true, QPEN_ERROR_FAILED, "delivered");
+	if (s->t->kind == TRANSFER_REQUEST)
+		tell_open(s);
+	else
+		reply_sender(s, true, QPEN_ERROR_FAILED, "delivered");
 	change_state(s, TRANSFER_DELIVERED, s->limits->delivered_ms);
 }
 
@@ -428,12 +581,14 @@ static void in_attaching_in(struct stepping *s, const struct transfer_event *ev)
 		discard(s, false);
 		return;
 	case TRANSFER_EV_CANCEL:
-		fail_sender(s, QPEN_ERROR_CANCELLED, "taken back in dom0");
-		discard(s, false);
+		cancelled(s);
 		return;
 	case TRANSFER_EV_RECEIVER_GONE:
 		fail_sender(s, QPEN_ERROR_RECEIVER_GONE, "the receiver has stopped");
 		discard(s, true);
+		return;
+	case TRANSFER_EV_VM_FAILED: /* it was there, but does not run */
+		vm_failed(s, ev);
 		return;
 	case TRANSFER_EV_SENDER_GONE:
 		sender_died(s);
@@ -445,6 +600,8 @@ static void in_attaching_in(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_YES:
 	case TRANSFER_EV_NO:
 	case TRANSFER_EV_SLOT_FREE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -476,6 +633,9 @@ static void in_delivered(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_YES:
 	case TRANSFER_EV_NO:
 	case TRANSFER_EV_SLOT_FREE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -518,6 +678,9 @@ static void in_taking_back(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_CANCEL:
 		/* A cancel has what it wants already. */
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -548,6 +711,9 @@ static void in_refusing(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_RECEIVER_GONE:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_CANCEL:
 		ignore(s);
 		return;
@@ -621,6 +787,9 @@ static void in_discarding(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_NO:
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
+	case TRANSFER_EV_VM_STARTING:
+	case TRANSFER_EV_VM_READY:
+	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_CANCEL:
 		ignore(s);
 		return;
@@ -682,6 +851,9 @@ void transfer_step(struct transfer *t, const struct transfer_event *event,
 	case TRANSFER_ASKING:
 		in_asking(&s, event);
 		return;
+	case TRANSFER_STARTING_VM:
+		in_starting_vm(&s, event);
+		return;
 	case TRANSFER_QUEUED:
 		in_queued(&s, event);
 		return;
@@ -734,6 +906,7 @@ void transfer_resume(struct transfer *t, const struct transfer_limits *limits, i
 		return;
 	case TRANSFER_ATTACHING_OUT:
 	case TRANSFER_LENT:
+	case TRANSFER_STARTING_VM:
 	case TRANSFER_QUEUED:
 	case TRANSFER_ATTACHING_IN:
 	case TRANSFER_DELIVERED:

@@ -12,6 +12,9 @@
  *                                                    |
  *                                                  GONE
  *
+ * A transaction's request waits in STARTING_VM for its DisposableVM instead of being asked about;
+ * its answer goes from FREEZING straight on.
+ *
  * FREEZING stands before ASKING so that what the user says yes to can no longer change.
  * REFUSING keeps a no back until the question would have expired: see `hide_refusals`.
  * A sender's death ends the transfer until the user said yes, and no longer from then on.
@@ -32,6 +35,7 @@ enum transfer_state {
 	TRANSFER_LENT,          /* the sender fills it */
 	TRANSFER_FREEZING,      /* being taken from the sender */
 	TRANSFER_ASKING,        /* out of every VM's reach, the user decides */
+	TRANSFER_STARTING_VM,   /* likewise, the DisposableVM that it is for is being made */
 	TRANSFER_QUEUED,        /* the user said yes; the receiver's slot is taken */
 	TRANSFER_ATTACHING_IN,  /* waiting for the receiver's front end */
 	TRANSFER_DELIVERED,     /* the receiver reads it */
@@ -40,7 +44,14 @@ enum transfer_state {
 	TRANSFER_DISCARDING,    /* being taken from whoever has it, and removed */
 	TRANSFER_GONE,          /* nothing is left of it; to be forgotten */
 };
-#define TRANSFER_N_STATES 12
+#define TRANSFER_N_STATES 13
+
+/* What is on it; decides what `send` has to pass. */
+enum transfer_kind {
+	TRANSFER_FILES,   /* an ordinary pendrive: the user is asked */
+	TRANSFER_REQUEST, /* one file for a DisposableVM */
+	TRANSFER_ANSWER,  /* the file back to its opener */
+};
 
 /* Which VM can reach the image. A single value, so that it can never be two. */
 enum transfer_place {
@@ -74,9 +85,11 @@ struct transfer {
 	enum pendrive_format format;
 	struct vm_id sender;
 	bool sender_alive;
-	struct vm_id receiver; /* domid and uuid are set when `receiver_known` */
-	bool receiver_known;   /* false: no VM of that name runs, and the user is not asked */
+	struct vm_id receiver;   /* domid and uuid are set when `receiver_known` */
+	bool receiver_known;     /* false: no VM of that name runs, and the user is not asked */
+	enum transfer_kind kind; /* TRANSFER_FILES until `send` says otherwise */
 	char seq[QPEN_SEQ_MAX + 1];
+	bool view;                        /* TRANSFER_REQUEST: no answer is wanted */
 	struct pending_reply to_sender;   /* `new`, then `send` */
 	struct pending_reply to_receiver; /* `umount` */
 	bool making;                      /* the image store still works on the image */
@@ -91,19 +104,25 @@ enum transfer_event_kind {
 	TRANSFER_EV_MAKE_FAILED, /* `error` says how */
 	TRANSFER_EV_ATTACHED,
 	TRANSFER_EV_LOST, /* it could not be attached, or was detached by somebody else */
-	TRANSFER_EV_SEND, /* the sender asked; `request`, `receiver`, `receiver_known` are set */
-	TRANSFER_EV_DETACHED, /* the nodes are gone and nobody holds the loop device */
-	TRANSFER_EV_YES,      /* the user said yes; `slot` tells of the receiver's slot */
+	/* The sender asked; `request`, `as`, `receiver`, `receiver_known`, `preparing` are set. */
+	TRANSFER_EV_SEND,
+	/* The nodes are gone and nobody holds the loop device; of an answer `slot` tells of the
+	 * opener's slot. */
+	TRANSFER_EV_DETACHED,
+	TRANSFER_EV_YES, /* the user said yes; `slot` tells of the receiver's slot */
 	TRANSFER_EV_NO,
-	TRANSFER_EV_SLOT_FREE, /* the queued one is next */
-	TRANSFER_EV_UMOUNT,    /* the receiver asked; `request` is set */
+	TRANSFER_EV_VM_STARTING, /* the save file is there, the DisposableVM is being made */
+	TRANSFER_EV_VM_READY,    /* it is there, paused: `receiver` */
+	TRANSFER_EV_VM_FAILED,   /* it could not be made; `error` says how */
+	TRANSFER_EV_SLOT_FREE,   /* the queued one is next */
+	TRANSFER_EV_UMOUNT,      /* the receiver asked; `request` is set */
 	TRANSFER_EV_SENDER_GONE,
 	TRANSFER_EV_RECEIVER_GONE,
 	TRANSFER_EV_DEADLINE,
 	TRANSFER_EV_CANCEL, /* the user of dom0 takes it back */
 	TRANSFER_EV_REMOVED,
 };
-#define TRANSFER_N_EVENTS 15
+#define TRANSFER_N_EVENTS 18
 
 enum transfer_slot {
 	TRANSFER_SLOT_FREE,
@@ -117,8 +136,10 @@ struct transfer_event {
 	enum qpen_error error;
 	enum transfer_slot slot;
 	const struct request *request;
+	enum transfer_kind as;
 	const struct vm_id *receiver;
 	bool receiver_known;
+	bool preparing; /* the save file has to be made first */
 };
 
 enum transfer_action_kind {
@@ -132,7 +153,10 @@ enum transfer_action_kind {
 	TRANSFER_ACT_WAIT,           /* tell the sender what it waits for: `wait` */
 	TRANSFER_ACT_REPLY_SENDER,   /* the final answer: `error`, or ok with `detail` */
 	TRANSFER_ACT_REPLY_RECEIVER, /* likewise */
-	TRANSFER_ACT_REMOVE,         /* remove the image */
+	/* The DisposableVM has the file. The sender's request is not answered yet: that is now up
+	 * to the transaction (dispvm.h), to which to_sender's ID goes over. */
+	TRANSFER_ACT_OPENED,
+	TRANSFER_ACT_REMOVE, /* remove the image */
 };
 
 struct transfer_action {
@@ -140,7 +164,7 @@ struct transfer_action {
 	bool ok;
 	enum qpen_error error;
 	enum qpen_wait wait;
-	const char *detail; /* static; with ok: DETAIL, else TEXT */
+	const char *detail; /* static or of the transfer; with ok and wait: DETAIL, else TEXT */
 };
 
 /* The longest list that one step can give, with room to see that it was not outgrown. */
@@ -160,6 +184,7 @@ struct transfer_limits {
 	int64_t detach_ms;    /* until a VM lets go when asked */
 	int64_t force_ms;     /* until the kernel lets go after that */
 	int64_t ask_ms;       /* until a question expires */
+	int64_t start_ms;     /* until a DisposableVM is there, and until it has its pendrive */
 	int64_t queue_ms;     /* how long a pendrive waits for its receiver's slot */
 	int64_t delivered_ms; /* how long a receiver may keep one */
 	int64_t remove_ms;    /* until a removal is asked for again */

@@ -15,6 +15,8 @@ const char *transfer_state_name(enum transfer_state state)
 		return "freezing";
 	case TRANSFER_ASKING:
 		return "asking";
+	case TRANSFER_STARTING_VM:
+		return "starting-vm";
 	case TRANSFER_QUEUED:
 		return "queued";
 	case TRANSFER_ATTACHING_IN:
@@ -52,6 +54,12 @@ const char *transfer_event_name(enum transfer_event_kind kind)
 		return "yes";
 	case TRANSFER_EV_NO:
 		return "no";
+	case TRANSFER_EV_VM_STARTING:
+		return "vm-starting";
+	case TRANSFER_EV_VM_READY:
+		return "vm-ready";
+	case TRANSFER_EV_VM_FAILED:
+		return "vm-failed";
 	case TRANSFER_EV_SLOT_FREE:
 		return "slot-free";
 	case TRANSFER_EV_UMOUNT:

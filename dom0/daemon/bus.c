@@ -236,6 +236,7 @@ static void connect_to_bus(struct bus *b)
 struct bus *bus_create(struct exchange *x, struct agents *agents, const struct clock_port *clock)
 {
 	struct bus *b = g_new0(struct bus, 1);
+	const struct exchange_observer observer = {.transfer = on_transfer, .arg = b};
 
 	b->exchange = x;
 	b->agents = agents;
@@ -247,7 +248,7 @@ struct bus *bus_create(struct exchange *x, struct agents *agents, const struct c
 	g_signal_connect(b->object, "handle-cancel", G_CALLBACK(on_cancel), b);
 	g_signal_connect(b->object, "handle-register-agent", G_CALLBACK(on_register), b);
 	g_signal_connect(b->object, "handle-unregister-agent", G_CALLBACK(on_unregister), b);
-	exchange_set_observer(x, on_transfer, b);
+	exchange_set_observer(x, &observer);
 	connect_to_bus(b);
 	return b;
 }
@@ -256,7 +257,7 @@ void bus_destroy(struct bus *b)
 {
 	if (!b)
 		return;
-	exchange_set_observer(b->exchange, NULL, NULL);
+	exchange_set_observer(b->exchange, NULL);
 	if (b->retry)
 		g_source_remove(b->retry);
 	disconnect(b);

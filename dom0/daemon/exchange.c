@@ -6,75 +6,15 @@
 #include <glib.h>
 #include <string.h>
 
+#include "exchange_state.h"
 #include "record.h"
 #include "request.h"
 
 /* Renamed VMs are looked for when a name is not known, but not more often than that. */
 #define NAMES_REFRESH_MS 10000
 
-/* When something is due: an entry of exchange.dues, ordered by time. */
-enum due_kind {
-	DUE_TRANSFER, /* a transfer's deadline */
-	DUE_MAILBOX,  /* a VM that asked too often may be heard again */
-};
-
-struct due {
-	gint64 at_ms;
-	enum due_kind kind;
-	guint64 key; /* the transfer's id or the VM's domid */
-};
-
-/* A VM and what the daemon keeps about it beside the registry. */
-struct vm_node {
-	struct vm vm;
-	/* The budget for requests: the time at which the VM would have used up exactly its share.
-	 */
-	gint64 spent_until_ms;
-	struct due hold; /* in dues while `held` */
-	gboolean held;
-	gboolean dying; /* no pendrive is started for it any more */
-};
-
-struct transfer_node {
-	struct transfer_entry entry;
-	struct due deadline; /* in dues while `armed` */
-	gboolean armed;
-};
-
-struct exchange {
-	struct exchange_ports ports;
-	struct exchange_limits limits;
-	struct registry registry;
-	GHashTable *vms;       /* domid -> struct vm_node, owned */
-	GHashTable *unusable;  /* domids of running VMs that cannot take part, told of once each */
-	GTree *transfers;      /* id -> struct transfer_node, owned */
-	GTree *dues;           /* struct due, in the nodes */
-	gint64 alarm_ms;       /* what the clock was asked for last */
-	gint64 names_fresh_ms; /* when all names were read last */
-	guint64 last_id;
-	guint32 serving; /* the VM whose request is neither written down nor answered yet; 0: none
-			  */
-	exchange_observer_fn observer;
-	void *observer_arg;
-};
-
 static void take_mail(struct exchange *x, struct vm_node *node);
-
-/* ---- what is due ---- */
-
-static gint compare_dues(gconstpointer a, gconstpointer b, gpointer unused)
-{
-	const struct due *l = a, *r = b;
-
-	(void)unused;
-	if (l->at_ms != r->at_ms)
-		return l->at_ms < r->at_ms ? -1 : 1;
-	if (l->kind != r->kind)
-		return l->kind < r->kind ? -1 : 1;
-	if (l->key != r->key)
-		return l->key < r->key ? -1 : 1;
-	return 0;
-}
+static int update_vms(struct exchange *x, gboolean open_mailboxes);
 
 static gint compare_ids(gconstpointer a, gconstpointer b, gpointer unused)
 {
@@ -86,46 +26,9 @@ static gint compare_ids(gconstpointer a, gconstpointer b, gpointer unused)
 	return *l < *r ? -1 : 1;
 }
 
-static struct due *first_due(struct exchange *x)
+gint64 exchange_now_ms(struct exchange *x)
 {
-	GTreeNode *node = g_tree_node_first(x->dues);
-
-	return node ? g_tree_node_value(node) : NULL;
-}
-
-static void set_alarm(struct exchange *x)
-{
-	const struct due *first = first_due(x);
-	gint64 at_ms = first ? first->at_ms : CLOCK_NEVER;
-
-	if (at_ms == x->alarm_ms)
-		return;
-	x->alarm_ms = at_ms;
-	x->ports.clock.set_alarm(x->ports.clock.ctx, at_ms);
-}
-
-static void arm(struct exchange *x, struct due *due, gboolean *armed, gint64 at_ms)
-{
-	if (*armed)
-		g_tree_remove(x->dues, due);
-	due->at_ms = at_ms;
-	g_tree_insert(x->dues, due, due);
-	*armed = TRUE;
-	set_alarm(x);
-}
-
-static void disarm(struct exchange *x, struct due *due, gboolean *armed)
-{
-	if (!*armed)
-		return;
-	g_tree_remove(x->dues, due);
-	*armed = FALSE;
-	set_alarm(x);
-}
-
-static gint64 now_ms(struct exchange *x)
-{
-	return x->ports.clock.now_ms(x->ports.clock.ctx);
+	return dues_now_ms(x->dues);
 }
 
 /* ---- carrying out what the core decided ---- */
@@ -172,17 +75,17 @@ static size_t gather_replies(const struct transfer *t, const struct transfer_ste
 	return n;
 }
 
-static void commit(struct exchange *x, const struct transfer *t, const struct store_reply *replies,
-	size_t n_replies)
+void exchange_commit(struct exchange *x, struct store_change *change)
 {
-	int rc = x->ports.store.commit(x->ports.store.ctx, t, replies, n_replies, x->serving);
+	int rc;
 
+	change->served = x->serving;
 	x->serving = 0;
-	for (size_t i = 0; i < n_replies; i++)
-		g_info("to domain %u: %s", replies[i].domid, replies[i].reply.text);
+	rc = x->ports.store.commit(x->ports.store.ctx, change);
+	for (size_t i = 0; i < change->n_replies; i++)
+		g_info("to domain %u: %s", change->replies[i].domid, change->replies[i].reply.text);
 	if (rc < 0)
-		g_warning("cannot write %s%s to xenstore: %s", t ? "a transfer's record" : "",
-			n_replies ? (t ? " and its reply" : "a reply") : "", g_strerror(-rc));
+		g_warning("cannot write a record or a reply to xenstore: %s", g_strerror(-rc));
 }
 
 static void ask(struct exchange *x, const struct transfer *t)
@@ -236,6 +139,8 @@ static void act(struct exchange *x, const struct transfer *t, const struct trans
 	case TRANSFER_ACT_REPLY_SENDER:
 	case TRANSFER_ACT_REPLY_RECEIVER:
 		return; /* went out with the record */
+	case TRANSFER_ACT_OPENED:
+		return; /* the DisposableVM's own step: disposables_follow */
 	}
 }
 
@@ -250,29 +155,42 @@ static gboolean step_attaches(const struct transfer_step *step)
 static void forget(struct exchange *x, struct transfer_node *node)
 {
 	registry_remove(&x->registry, &node->entry);
-	disarm(x, &node->deadline, &node->armed);
+	dues_disarm(x->dues, &node->deadline);
 	g_tree_remove(x->transfers, &node->entry.t.id);
 }
 
-/* Does what a step asks for. The entry may be gone afterwards. */
-static void carry_out(
-	struct exchange *x, struct transfer_entry *e, const struct transfer_step *step)
+/* A step's record and replies, and those of the DisposableVM that it is of, all at once. */
+static void write_down(struct exchange *x, const struct transfer *t,
+	const struct transfer_step *step, const struct dispvm_turn *turn)
 {
-	struct store_reply replies[TRANSFER_ACTIONS_MAX];
-	size_t n_replies = gather_replies(&e->t, step, replies);
+	struct store_reply replies[TRANSFER_ACTIONS_MAX + DISPVM_ACTIONS_MAX];
+	struct store_change change = {.replies = replies};
+
+	change.n_replies = gather_replies(t, step, replies);
+	change.n_replies += disposables_replies(turn, replies + change.n_replies);
+	/* An attach writes the record itself, in one transaction with the device. */
+	change.transfer = step_attaches(step) ? NULL : t;
+	change.dispvm = turn->node ? &turn->node->d : NULL;
+	if (change.transfer || change.dispvm || change.n_replies > 0)
+		exchange_commit(x, &change);
+}
+
+/* Does what a step asks for. The entry may be gone afterwards. */
+static void carry_out(struct exchange *x, struct transfer_entry *e,
+	const struct transfer_step *step, struct dispvm_turn *turn)
+{
 	struct transfer_node *node = node_of(e);
 
 	registry_update(e);
-	/* An attach writes the record itself, in one transaction with the device. */
-	if (!step_attaches(step) || n_replies > 0)
-		commit(x, step_attaches(step) ? NULL : &e->t, replies, n_replies);
-	arm(x, &node->deadline, &node->armed, e->t.deadline_ms);
+	write_down(x, &e->t, step, turn);
+	dues_arm(x->dues, &node->deadline, e->t.deadline_ms);
 	for (unsigned i = 0; i < step->n_actions; i++)
 		act(x, &e->t, &step->actions[i]);
-	if (x->observer)
-		x->observer(x->observer_arg, &e->t);
+	if (x->observer.transfer)
+		x->observer.transfer(x->observer.arg, &e->t);
 	if (e->t.state == TRANSFER_GONE)
 		forget(x, node);
+	disposables_carry_out(x, turn);
 }
 
 static void feed(struct exchange *x, struct transfer_entry *e, const struct transfer_event *event);
@@ -288,14 +206,17 @@ static void serve_queue(struct exchange *x, struct vm *vm)
 		feed(x, next, &slot_free);
 }
 
-static void feed(struct exchange *x, struct transfer_entry *e, const struct transfer_event *event)
+/* `turn`: the step of a DisposableVM that goes with it; node NULL: whatever the event means for
+ * one. */
+static void feed_with(struct exchange *x, struct transfer_entry *e,
+	const struct transfer_event *event, struct dispvm_turn *turn)
 {
 	enum transfer_state before = e->t.state;
 	struct vm *receiver = e->receiver;
 	guint64 id = e->t.id;
 	struct transfer_step step;
 
-	transfer_step(&e->t, event, &x->limits.transfer, now_ms(x), &step);
+	transfer_step(&e->t, event, &x->limits.transfer, exchange_now_ms(x), &step);
 	if (step.ignored) {
 		g_debug("transfer %" G_GUINT64_FORMAT ": %s in %s: ignored", id,
 			transfer_event_name(event->kind), transfer_state_name(before));
@@ -306,12 +227,21 @@ static void feed(struct exchange *x, struct transfer_entry *e, const struct tran
 			e->t.sender.name, e->t.receiver.name[0] ? e->t.receiver.name : "nobody yet",
 			transfer_event_name(event->kind), transfer_state_name(before),
 			transfer_state_name(e->t.state));
-	carry_out(x, e, &step);
+	if (!turn->node)
+		disposables_follow(x, &e->t, event, &step, turn);
+	carry_out(x, e, &step, turn);
 	if (receiver)
 		serve_queue(x, receiver);
 }
 
-static void feed_id(struct exchange *x, guint64 id, const struct transfer_event *event)
+static void feed(struct exchange *x, struct transfer_entry *e, const struct transfer_event *event)
+{
+	struct dispvm_turn turn = {0};
+
+	feed_with(x, e, event, &turn);
+}
+
+void exchange_feed(struct exchange *x, guint64 id, const struct transfer_event *event)
 {
 	struct transfer_entry *e = find_entry(x, id);
 
@@ -326,7 +256,7 @@ static void feed_kind(struct exchange *x, guint64 id, enum transfer_event_kind k
 {
 	const struct transfer_event event = {.kind = kind};
 
-	feed_id(x, id, &event);
+	exchange_feed(x, id, &event);
 }
 
 /* ---- VMs come and go ---- */
@@ -334,6 +264,13 @@ static void feed_kind(struct exchange *x, guint64 id, enum transfer_event_kind k
 static struct vm_node *find_vm(struct exchange *x, guint32 domid)
 {
 	return g_hash_table_lookup(x->vms, GUINT_TO_POINTER(domid));
+}
+
+struct vm_node *exchange_same_vm(struct exchange *x, const struct vm_id *id)
+{
+	struct vm_node *node = id->uuid[0] ? find_vm(x, id->domid) : NULL;
+
+	return node && strcmp(node->vm.id.uuid, id->uuid) == 0 ? node : NULL;
 }
 
 struct id_list {
@@ -376,7 +313,8 @@ static void vm_gone(struct exchange *x, struct vm_node *node)
 			registry_forget_vm(e, &node->vm);
 	}
 	g_array_free(list.ids, TRUE);
-	disarm(x, &node->hold, &node->held);
+	disposables_vm_gone(x, &node->vm.id);
+	dues_disarm(x->dues, &node->hold);
 	x->ports.store.close_mailbox(x->ports.store.ctx, domid);
 	g_hash_table_remove(x->vms, GUINT_TO_POINTER(domid));
 	x->serving = serving;
@@ -427,6 +365,28 @@ static void open_mailbox(struct exchange *x, guint32 domid)
 
 	if (rc < 0 && rc != -ENOENT)
 		g_warning("cannot make the mailbox of domain %u: %s", domid, g_strerror(-rc));
+}
+
+void exchange_tell_ready(struct exchange *x, guint64 id, const struct vm_id *receiver)
+{
+	struct transfer_event event = {.kind = TRANSFER_EV_VM_READY, .receiver = receiver};
+	struct transfer_entry *e = find_entry(x, id);
+	struct vm_node *node = exchange_same_vm(x, receiver);
+
+	if (!node) {
+		update_vms(x, TRUE);
+		node = exchange_same_vm(x, receiver);
+		e = find_entry(x, id);
+	}
+	if (!e)
+		return;
+	if (!node) {
+		event = (struct transfer_event){
+			.kind = TRANSFER_EV_VM_FAILED, .error = QPEN_ERROR_LOST};
+	} else if (e->t.place != TRANSFER_AT_RECEIVER) {
+		registry_set_receiver(e, &node->vm);
+	}
+	feed(x, e, &event);
 }
 
 static gboolean is_missing(gpointer domid, gpointer value, gpointer running)
@@ -487,9 +447,9 @@ static struct vm_node *resolve(struct exchange *x, const char *name)
 {
 	struct vm_node *node = find_named(x, name);
 
-	if (node || now_ms(x) < x->names_fresh_ms + NAMES_REFRESH_MS)
+	if (node || exchange_now_ms(x) < x->names_fresh_ms + NAMES_REFRESH_MS)
 		return node;
-	x->names_fresh_ms = now_ms(x);
+	x->names_fresh_ms = exchange_now_ms(x);
 	update_vms(x, TRUE);
 	return find_named(x, name);
 }
@@ -500,10 +460,11 @@ static void answer_error(struct exchange *x, const struct vm_node *node, const c
 	enum qpen_error error, const char *text)
 {
 	struct store_reply reply = {.domid = node->vm.id.domid, .id = id};
+	struct store_change change = {.replies = &reply, .n_replies = 1};
 
 	g_info("VM %s: %s: %s", node->vm.id.name, qpen_error_name(error), text);
 	reply_error(&reply.reply, id, error, text);
-	commit(x, NULL, &reply, 1);
+	exchange_commit(x, &change);
 }
 
 static void set_pending(struct pending_reply *pending, const char *id)
@@ -516,6 +477,7 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 {
 	struct transfer_node *node;
 	struct transfer_step step;
+	struct dispvm_turn turn = {0};
 	struct transfer t = {.format = request->format, .sender = vm->vm.id};
 	struct verdict verdict = registry_may_new(&x->registry, &vm->vm, request, &t.size_bytes);
 	int rc;
@@ -533,7 +495,7 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 	}
 	t.id = ++x->last_id;
 	set_pending(&t.to_sender, request->id);
-	transfer_start(&t, &x->limits.transfer, now_ms(x), &step);
+	transfer_start(&t, &x->limits.transfer, exchange_now_ms(x), &step);
 
 	node = g_new0(struct transfer_node, 1);
 	node->entry.t = t;
@@ -543,29 +505,17 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 	g_info("transfer %" G_GUINT64_FORMAT ": a new pendrive of %" G_GUINT64_FORMAT
 	       " bytes for %s",
 		t.id, t.size_bytes, t.sender.name);
-	carry_out(x, &node->entry, &step);
+	carry_out(x, &node->entry, &step, &turn);
 }
 
-static void request_send(struct exchange *x, struct vm_node *vm, const struct request *request)
+/* An ordinary pendrive. */
+static void send_files(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
-	struct verdict verdict = registry_may_send(&vm->vm, request);
 	struct transfer_event event = {.kind = TRANSFER_EV_SEND, .request = request};
+	struct transfer_entry *e = vm->vm.outgoing;
+	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
-	struct transfer_entry *e;
-	struct vm_node *to;
 
-	if (!verdict.ok) {
-		answer_error(x, vm, request->id, verdict.error, verdict.text);
-		return;
-	}
-	if (strcmp(request->dest, QPEN_DISPOSABLE) == 0 ||
-		strcmp(request->seq, QPEN_SEQ_NONE) != 0) {
-		answer_error(x, vm, request->id, QPEN_ERROR_UNSUPPORTED,
-			"this dom0 makes no DisposableVMs");
-		return;
-	}
-	e = vm->vm.outgoing;
-	to = resolve(x, request->dest);
 	/* Looking for a renamed VM can show that the sender itself has gone. */
 	if (e->sender != &vm->vm)
 		return;
@@ -575,10 +525,102 @@ static void request_send(struct exchange *x, struct vm_node *vm, const struct re
 		strcpy(receiver.name, request->dest);
 	event.receiver = &receiver;
 	event.receiver_known = to != NULL;
-	/* It may have been renamed since `new`; the user is asked about the VM of this name. */
-	strcpy(e->t.sender.name, vm->vm.id.name);
 	registry_set_receiver(e, to ? &to->vm : NULL);
 	feed(x, e, &event);
+}
+
+/* One file for a DisposableVM, which may have to be made first. */
+static void send_request(struct exchange *x, struct vm_node *vm, const struct request *request)
+{
+	static const struct vm_id nobody;
+	struct transfer_event event = {
+		.kind = TRANSFER_EV_SEND, .as = TRANSFER_REQUEST, .request = request};
+	struct transfer_entry *e = vm->vm.outgoing;
+	const char *label = x->label ? x->label(x->label_arg, vm->vm.id.name) : "";
+	struct dispvm_turn turn;
+	struct verdict verdict = disposables_take(x, &vm->vm.id, label, request, e->t.id, &turn);
+
+	if (!verdict.ok) {
+		answer_error(x, vm, request->id, verdict.error, verdict.text);
+		return;
+	}
+	event.receiver = &nobody;
+	event.preparing = turn.node->d.state == DISPVM_PREPARING;
+	feed_with(x, e, &event, &turn);
+}
+
+/* The file back from the DisposableVM that was made for it. */
+static void send_answer(struct exchange *x, struct vm_node *vm, const struct request *request)
+{
+	struct transfer_event event = {.kind = TRANSFER_EV_SEND,
+		.as = TRANSFER_ANSWER,
+		.request = request,
+		.receiver_known = true};
+	struct dispvm_event answer = {.kind = DISPVM_EV_ANSWER};
+	struct dispvm_node *node = disposables_find_vm(x, &vm->vm.id);
+	struct transfer_entry *e = vm->vm.outgoing;
+	struct dispvm_turn turn;
+	struct vm_node *to;
+
+	if (!node || !dispvm_may_answer(&node->d, request) ||
+		!(to = exchange_same_vm(x, &node->d.opener))) {
+		if (!vm->told_of_answers)
+			g_warning(
+				"VM %s sends an answer that nobody waits for; refused, as will be "
+				"any more, without a word here",
+				vm->vm.id.name);
+		vm->told_of_answers = TRUE;
+		answer_error(x, vm, request->id, QPEN_ERROR_NO_TRANSACTION,
+			"no transaction waits for this answer");
+		return;
+	}
+	answer.transfer = e->t.id;
+	disposables_step(x, node, &answer, &turn);
+	event.receiver = &to->vm.id;
+	registry_set_receiver(e, &to->vm);
+	feed_with(x, e, &event, &turn);
+}
+
+static void request_send(struct exchange *x, struct vm_node *vm, const struct request *request)
+{
+	struct verdict verdict = registry_may_send(&vm->vm, request);
+
+	if (!verdict.ok) {
+		answer_error(x, vm, request->id, verdict.error, verdict.text);
+		return;
+	}
+	/* It may have been renamed since `new`; the user is asked about the VM of this name. */
+	strcpy(vm->vm.outgoing->t.sender.name, vm->vm.id.name);
+	if (strcmp(request->dest, QPEN_DISPOSABLE) == 0)
+		send_request(x, vm, request);
+	else if (strcmp(request->seq, QPEN_SEQ_NONE) != 0)
+		send_answer(x, vm, request);
+	else
+		send_files(x, vm, request);
+}
+
+/* Its own answer and, for the opener, the end of the transaction go out together. */
+static void request_killme(struct exchange *x, struct vm_node *vm, const struct request *request)
+{
+	static const struct dispvm_event killme = {.kind = DISPVM_EV_KILLME};
+	struct dispvm_node *node = disposables_find_vm(x, &vm->vm.id);
+	struct dispvm_turn turn = {0};
+	struct store_reply replies[DISPVM_ACTIONS_MAX + 1];
+	struct store_change change = {.replies = replies, .n_replies = 1};
+
+	if (node)
+		disposables_step(x, node, &killme, &turn);
+	if (!turn.node) {
+		answer_error(x, vm, request->id, QPEN_ERROR_UNSUPPORTED,
+			"only a DisposableVM that has a file may ask to be destroyed");
+		return;
+	}
+	replies[0] = (struct store_reply){.domid = vm->vm.id.domid, .id = request->id};
+	reply_ok(&replies[0].reply, request->id, NULL);
+	change.n_replies += disposables_replies(&turn, replies + 1);
+	change.dispvm = &turn.node->d;
+	exchange_commit(x, &change);
+	disposables_carry_out(x, &turn);
 }
 
 static void request_umount(struct exchange *x, struct vm_node *vm, const struct request *request)
@@ -605,8 +647,7 @@ static void serve(struct exchange *x, struct vm_node *vm, const struct request *
 		request_umount(x, vm, request);
 		return;
 	case REQUEST_KILLME:
-		answer_error(x, vm, request->id, QPEN_ERROR_UNSUPPORTED,
-			"only a DisposableVM may ask to be destroyed");
+		request_killme(x, vm, request);
 		return;
 	}
 }
@@ -618,12 +659,12 @@ static void serve(struct exchange *x, struct vm_node *vm, const struct request *
 static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 {
 	const struct exchange_limits *l = &x->limits;
-	gint64 now = now_ms(x);
+	gint64 now = exchange_now_ms(x);
 	gint64 spent = MAX(node->spent_until_ms, now);
 
 	if (spent - now > l->request_interval_ms * (gint64)(l->request_burst - 1)) {
-		if (!node->held)
-			arm(x, &node->hold, &node->held,
+		if (!node->hold.armed)
+			dues_arm(x->dues, &node->hold,
 				spent - l->request_interval_ms * (gint64)(l->request_burst - 1));
 		return FALSE;
 	}
@@ -634,7 +675,7 @@ static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 /* What is in the mailbox could not be served now: it stays there until the VM may next ask. */
 static void look_again(struct exchange *x, struct vm_node *node)
 {
-	arm(x, &node->hold, &node->held, now_ms(x) + x->limits.request_interval_ms);
+	dues_arm(x->dues, &node->hold, exchange_now_ms(x) + x->limits.request_interval_ms);
 }
 
 /* The VM's mailbox was touched: take out what is in it, or make it anew if the VM deleted it. */
@@ -647,7 +688,7 @@ static void take_mail(struct exchange *x, struct vm_node *node)
 	size_t len = 0;
 	int rc;
 
-	if (node->held || !may_ask_now(x, node))
+	if (node->hold.armed || !may_ask_now(x, node))
 		return;
 	rc = x->ports.store.take_request(
 		x->ports.store.ctx, domid, untrusted, sizeof untrusted, &len);
@@ -688,6 +729,7 @@ static void take_mail(struct exchange *x, struct vm_node *node)
 static void on_domains_changed(void *ctx)
 {
 	update_vms(ctx, TRUE);
+	disposables_look(ctx);
 }
 
 static void on_mailbox(void *ctx, uint32_t domid)
@@ -708,7 +750,7 @@ static void on_image_failed(void *ctx, uint64_t id, enum qpen_error error)
 {
 	const struct transfer_event event = {.kind = TRANSFER_EV_MAKE_FAILED, .error = error};
 
-	feed_id(ctx, id, &event);
+	exchange_feed(ctx, id, &event);
 }
 
 static void on_image_removed(void *ctx, uint64_t id)
@@ -721,7 +763,7 @@ static void feed_disk(
 {
 	const struct transfer_event event = {.kind = kind, .place = place};
 
-	feed_id(x, id, &event);
+	exchange_feed(x, id, &event);
 }
 
 static void on_disk_attached(void *ctx, uint64_t id, enum transfer_place place)
@@ -734,17 +776,44 @@ static void on_disk_lost(void *ctx, uint64_t id, enum transfer_place place)
 	feed_disk(ctx, id, TRANSFER_EV_LOST, place);
 }
 
-static void on_disk_detached(void *ctx, uint64_t id, enum transfer_place place)
-{
-	feed_disk(ctx, id, TRANSFER_EV_DETACHED, place);
-}
-
 /* The receiver may have stopped while the user thought about it. */
 static gboolean receiver_is_there(struct exchange *x, struct transfer_entry *e)
 {
 	struct vm_node *node = e->receiver ? find_vm(x, e->receiver->id.domid) : NULL;
 
 	return node && still_there(x, node);
+}
+
+/* What goes on to its receiver without a question, or after a yes, meets its slot. */
+static enum transfer_slot take_slot(struct exchange *x, struct transfer_entry *e)
+{
+	enum transfer_slot slot = registry_slot(&x->registry, e->receiver);
+
+	/* There are only so many DisposableVMs: an answer always finds room in the queue. */
+	if (slot == TRANSFER_SLOT_QUEUE_FULL && e->t.kind == TRANSFER_ANSWER)
+		slot = TRANSFER_SLOT_TAKEN;
+	if (slot == TRANSFER_SLOT_TAKEN)
+		registry_enqueue(e);
+	return slot;
+}
+
+static void on_disk_detached(void *ctx, uint64_t id, enum transfer_place place)
+{
+	struct exchange *x = ctx;
+	struct transfer_event event = {.kind = TRANSFER_EV_DETACHED, .place = place};
+	struct transfer_entry *e = find_entry(x, id);
+
+	if (e && e->t.kind == TRANSFER_ANSWER && e->t.state == TRANSFER_FREEZING &&
+		e->t.place == place) {
+		if (!receiver_is_there(x, e)) {
+			/* Finding it dead may have ended the transfer already. */
+			feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
+			feed_disk(x, id, TRANSFER_EV_DETACHED, place);
+			return;
+		}
+		event.slot = take_slot(x, e);
+	}
+	exchange_feed(x, id, &event);
 }
 
 static void on_answered(void *ctx, uint64_t id, bool yes)
@@ -764,39 +833,45 @@ static void on_answered(void *ctx, uint64_t id, bool yes)
 		return;
 	}
 	if (yes)
-		event.slot = registry_slot(&x->registry, e->receiver);
-	if (yes && event.slot == TRANSFER_SLOT_TAKEN)
-		registry_enqueue(e);
+		event.slot = take_slot(x, e);
 	feed(x, e, &event);
+}
+
+static void mailbox_due(struct exchange *x, guint32 domid)
+{
+	struct vm_node *node = find_vm(x, domid);
+
+	if (node)
+		take_mail(x, node);
 }
 
 static void on_alarm(void *ctx)
 {
 	struct exchange *x = ctx;
-	struct due *due;
+	struct due *next;
 
-	x->alarm_ms = CLOCK_NEVER; /* it rang; the next one has to be asked for */
-	while ((due = first_due(x)) && due->at_ms <= now_ms(x)) {
-		guint64 key = due->key;
+	while ((next = dues_next(x->dues))) {
+		/* What it belongs to may be gone when it is served. */
+		struct due due = *next;
 
-		if (due->kind == DUE_MAILBOX) {
-			struct vm_node *node = find_vm(x, (guint32)key);
-
-			disarm(x, &node->hold, &node->held);
-			take_mail(x, node);
-		} else {
-			struct transfer_node *node = node_of(find_entry(x, key));
-
-			disarm(x, &node->deadline, &node->armed);
-			feed_kind(x, key, TRANSFER_EV_DEADLINE);
+		switch (due.kind) {
+		case DUE_MAILBOX:
+			mailbox_due(x, (guint32)due.key);
+			break;
+		case DUE_TRANSFER:
+			feed_kind(x, due.key, TRANSFER_EV_DEADLINE);
+			break;
+		case DUE_DISPVM:
+		case DUE_POOL:
+			disposables_due(x, &due);
+			break;
 		}
 	}
-	set_alarm(x);
 }
 
 struct port_events exchange_events(struct exchange *x)
 {
-	return (struct port_events){
+	struct port_events events = {
 		.ctx = x,
 		.domains_changed = on_domains_changed,
 		.mailbox = on_mailbox,
@@ -809,15 +884,18 @@ struct port_events exchange_events(struct exchange *x)
 		.answered = on_answered,
 		.alarm = on_alarm,
 	};
+
+	disposables_set_events(&events);
+	return events;
 }
 
 /* ---- recovery ---- */
 
 static struct vm *same_vm(struct exchange *x, const struct vm_id *id)
 {
-	struct vm_node *node = id->uuid[0] ? find_vm(x, id->domid) : NULL;
+	struct vm_node *node = exchange_same_vm(x, id);
 
-	return node && strcmp(node->vm.id.uuid, id->uuid) == 0 ? &node->vm : NULL;
+	return node ? &node->vm : NULL;
 }
 
 static void recover_record(void *arg, const char *untrusted_text, size_t len)
@@ -862,6 +940,7 @@ static void resume(struct exchange *x, struct transfer_entry *e)
 	bool sender_died = e->t.sender_alive && !e->sender;
 	bool receiver_died = e->t.receiver_known && !e->receiver;
 	struct transfer_step step;
+	struct dispvm_turn turn = {0};
 
 	g_message("transfer %" G_GUINT64_FORMAT ", %s: taken up again, %s", id, e->t.sender.name,
 		transfer_state_name(e->t.state));
@@ -869,8 +948,8 @@ static void resume(struct exchange *x, struct transfer_entry *e)
 		x->ports.blocks.resume(x->ports.blocks.ctx, &e->t);
 	if (e->t.state == TRANSFER_QUEUED && e->receiver)
 		registry_enqueue(e);
-	transfer_resume(&e->t, &x->limits.transfer, now_ms(x), &step);
-	carry_out(x, e, &step);
+	transfer_resume(&e->t, &x->limits.transfer, exchange_now_ms(x), &step);
+	carry_out(x, e, &step, &turn);
 	if (receiver_died && find_entry(x, id))
 		feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
 	if (sender_died && find_entry(x, id))
@@ -910,9 +989,12 @@ int exchange_start(struct exchange *x)
 	if (rc < 0)
 		return rc;
 	rc = x->ports.store.load_records(x->ports.store.ctx, recover_record, x);
+	if (rc == 0)
+		rc = disposables_load(x);
 	if (rc < 0)
 		return rc;
 	recover(x);
+	disposables_resume(x);
 	domids = g_hash_table_get_keys(x->vms);
 	for (GList *l = domids; l; l = l->next)
 		open_mailbox(x, GPOINTER_TO_UINT(l->data));
@@ -930,10 +1012,12 @@ struct exchange *exchange_create(
 	x->vms = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	x->unusable = g_hash_table_new(NULL, NULL);
 	x->transfers = g_tree_new_full(compare_ids, NULL, NULL, g_free);
-	x->dues = g_tree_new_full(compare_dues, NULL, NULL, NULL);
-	x->alarm_ms = CLOCK_NEVER;
+	x->dispvms = g_tree_new_full(compare_ids, NULL, NULL, g_free);
+	x->dues = dues_create(&ports->clock);
+	x->pool = (struct due){.kind = DUE_POOL};
 	x->names_fresh_ms = -NAMES_REFRESH_MS;
-	exchange_set_limits(x, limits);
+	x->limits = *limits;
+	x->registry.limits = limits->registry;
 	return x;
 }
 
@@ -941,7 +1025,8 @@ void exchange_destroy(struct exchange *x)
 {
 	if (!x)
 		return;
-	g_tree_destroy(x->dues);
+	dues_destroy(x->dues);
+	g_tree_destroy(x->dispvms);
 	g_tree_destroy(x->transfers);
 	g_hash_table_destroy(x->vms);
 	g_hash_table_destroy(x->unusable);
@@ -952,12 +1037,18 @@ void exchange_set_limits(struct exchange *x, const struct exchange_limits *limit
 {
 	x->limits = *limits;
 	x->registry.limits = limits->registry;
+	disposables_limits_changed(x);
 }
 
-void exchange_set_observer(struct exchange *x, exchange_observer_fn fn, void *arg)
+void exchange_set_observer(struct exchange *x, const struct exchange_observer *observer)
 {
-	x->observer = fn;
-	x->observer_arg = arg;
+	x->observer = observer ? *observer : (struct exchange_observer){0};
+}
+
+void exchange_set_labels(struct exchange *x, exchange_label_fn fn, void *arg)
+{
+	x->label = fn;
+	x->label_arg = arg;
 }
 
 struct visit {

@@ -13,6 +13,8 @@
 #include "asker.h"
 #include "blocks.h"
 #include "clock.h"
+#include "dispvm.h"
+#include "domains.h"
 #include "events.h"
 #include "images.h"
 #include "registry.h"
@@ -25,12 +27,15 @@ struct exchange_ports {
 	struct blocks_port blocks;
 	struct images_port images;
 	struct asker_port asker;
+	struct domains_port domains;
 	struct clock_port clock;
 };
 
 struct exchange_limits {
 	struct transfer_limits transfer;
 	struct registry_limits registry;
+	struct dispvm_limits dispvm;
+	uint64_t pool_keep_free; /* bytes of memory; with less the pool gives VMs back */
 	/* A VM may ask `request_burst` times at once, and then once every request_interval_ms. */
 	int64_t request_interval_ms;
 	unsigned request_burst;
@@ -39,6 +44,13 @@ struct exchange_limits {
 /* Told of every transfer that changed, or with state TRANSFER_GONE that it is about to be
  * forgotten. */
 typedef void (*exchange_observer_fn)(void *arg, const struct transfer *t);
+/* Likewise of every DisposableVM. */
+typedef void (*exchange_dispvm_fn)(void *arg, const struct dispvm *d);
+/* Something that the user should know: "preparing" or "no-memory", and the VM that it is for ("":
+ * none). */
+typedef void (*exchange_notice_fn)(void *arg, const char *what, const char *vm);
+/* The save file for DisposableVMs was made, or could not be. */
+typedef void (*exchange_prepared_fn)(void *arg, bool ok, enum qpen_error error);
 typedef void (*exchange_visit_fn)(void *arg, const struct transfer *t);
 
 /* `ports` are copied; what their ctx point to must outlive the exchange. Free with
@@ -56,7 +68,20 @@ int exchange_start(struct exchange *x);
 
 /* New limits, for requests from now on and states entered from now on. */
 void exchange_set_limits(struct exchange *x, const struct exchange_limits *limits);
-void exchange_set_observer(struct exchange *x, exchange_observer_fn fn, void *arg);
+
+struct exchange_observer {
+	exchange_observer_fn transfer;
+	exchange_dispvm_fn dispvm;
+	exchange_notice_fn notice;
+	exchange_prepared_fn prepared;
+	void *arg;
+};
+/* Copied; any of its functions may be NULL. `observer` NULL: nobody. */
+void exchange_set_observer(struct exchange *x, const struct exchange_observer *observer);
+
+/* The colour of that VM's label, "" for none; for DisposableVMs, which get their opener's. */
+typedef const char *(*exchange_label_fn)(void *arg, const char *vm);
+void exchange_set_labels(struct exchange *x, exchange_label_fn fn, void *arg);
 
 /* In the order of their ids. The visitor must not change the exchange. */
 void exchange_visit(struct exchange *x, exchange_visit_fn fn, void *arg);
@@ -64,5 +89,13 @@ void exchange_visit(struct exchange *x, exchange_visit_fn fn, void *arg);
 const struct transfer *exchange_find(struct exchange *x, uint64_t id);
 /* The user of dom0 takes it back. False: no such transfer, or it is on its way out already. */
 bool exchange_cancel(struct exchange *x, uint64_t id);
+
+/* In the order of their numbers. */
+void exchange_visit_dispvms(struct exchange *x, exchange_dispvm_fn fn, void *arg);
+/* The user of dom0 wants it gone, and what is open in it. False: there is none, or it goes already.
+ */
+bool exchange_discard_dispvm(struct exchange *x, const char *name);
+/* Makes the save file for DisposableVMs anew; the observer is told. False: none is configured. */
+bool exchange_prepare(struct exchange *x);
 
 #endif

@@ -193,6 +193,9 @@ static int put_attach(struct xs_conn *c, xs_transaction_t x, void *arg)
 	rc = put_key(c, x, t->receiver.domid, QPEN_KEY_BLOCKSRC, t->sender.name);
 	if (rc == 0)
 		rc = put_key(c, x, t->receiver.domid, QPEN_KEY_SEQ, t->seq);
+	if (rc == 0 && t->kind != TRANSFER_FILES)
+		rc = put_key(c, x, t->receiver.domid, QPEN_KEY_MODE,
+			t->view ? QPEN_MODE_VIEW : QPEN_MODE_EDIT);
 	if (rc == 0)
 		rc = put_key(c, x, t->receiver.domid, QPEN_KEY_OFFSET,
 			a->guarded ? G_STRINGIFY(65536) : "0");
@@ -266,7 +269,8 @@ static void attach(void *ctx, const struct transfer *t)
 /* What told the receiver of its pendrive. */
 static int remove_keys(struct xs_conn *c, xs_transaction_t x, uint32_t domid)
 {
-	static const char *const keys[] = {QPEN_KEY_BLOCKSRC, QPEN_KEY_SEQ, QPEN_KEY_OFFSET};
+	static const char *const keys[] = {
+		QPEN_KEY_BLOCKSRC, QPEN_KEY_SEQ, QPEN_KEY_MODE, QPEN_KEY_OFFSET};
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < G_N_ELEMENTS(keys); i++) {

@@ -37,6 +37,8 @@ struct domain_seen {
 
 struct domains_port {
 	void *ctx;
+	/* A uuid that no VM has. */
+	void (*new_uuid)(void *ctx, char out[DOMAIN_UUID_LEN]);
 	/* Whether DisposableVMs can be made at all: false with no template configured. */
 	bool (*is_configured)(void *ctx);
 	/* Whether `make` can start at once: no save file has to be made first. Cheap: stat(2)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispvm.h"
 #include "reply.h"
 #include "transfer.h"
 
@@ -17,6 +18,17 @@ struct store_reply {
 	uint32_t domid;
 	const char *id; /* the request's ID, or QPEN_ID_NONE */
 	struct reply reply;
+};
+
+/* What is to be written at once: all of it or nothing. */
+struct store_change {
+	const struct transfer *transfer; /* its record, dropped when it is gone; NULL: none */
+	const struct dispvm *dispvm;     /* likewise */
+	const struct store_reply *replies;
+	size_t n_replies;
+	/* The VM whose request this records or answers, or 0: its mailbox is emptied as well, so
+	 * that a request is answered once, wherever the daemon dies. */
+	uint32_t served;
 };
 
 /* Called for each record found. `untrusted_text` may be anything: record_parse judges it. */
@@ -43,16 +55,11 @@ struct store_port {
 	 */
 	int (*take_request)(
 		void *ctx, uint32_t domid, char *untrusted_out, size_t max, size_t *len);
-	/*
-	 * Writes t's record (drops it when t is gone; t NULL: none) and the replies, all or none,
-	 * in one transaction. `served` is the VM whose request this records or answers, or 0: its
-	 * mailbox is emptied in the same one, so that a request is answered once, wherever the
-	 * daemon dies. A reply to a VM that has gone is dropped. 0 or -errno.
-	 */
-	int (*commit)(void *ctx, const struct transfer *t, const struct store_reply *replies,
-		size_t n_replies, uint32_t served);
+	/* In one transaction. A reply to a VM that has gone is dropped. 0 or -errno. */
+	int (*commit)(void *ctx, const struct store_change *change);
 	/* 0 or -errno. */
 	int (*load_records)(void *ctx, store_record_fn fn, void *arg);
+	int (*load_dispvms)(void *ctx, store_record_fn fn, void *arg);
 };
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispvm_record.h"
 #include "qpen_contract.h"
 #include "qpen_words.h"
 #include "record.h"
@@ -263,20 +264,32 @@ static int put_reply(struct xs_conn *c, xs_transaction_t t, const struct store_r
 	return xs_put(c, t, path, r->reply.text);
 }
 
+static int put_dispvm(struct xs_conn *c, xs_transaction_t x, const struct dispvm *d)
+{
+	char path[XS_PATH_MAX], text[RECORD_MAX];
+
+	g_snprintf(path, sizeof path, STORE_DISPVMS "/%" PRIu64, d->number);
+	if (d->state == DISPVM_GONE)
+		return xs_remove(c, x, path);
+	dispvm_record_format(d, text);
+	return xs_put(c, x, path, text);
+}
+
 struct committing {
-	const struct transfer *t;
-	const struct store_reply *replies;
-	size_t n;
+	const struct store_change *change;
 	struct mailbox *served; /* whose request this records or answers; NULL: no one's */
 };
 
 static int put_all(struct xs_conn *c, xs_transaction_t x, void *arg)
 {
 	const struct committing *what = arg;
-	int rc = what->t ? store_xs_put_record(c, x, what->t) : 0;
+	const struct store_change *change = what->change;
+	int rc = change->transfer ? store_xs_put_record(c, x, change->transfer) : 0;
 
-	for (size_t i = 0; rc == 0 && i < what->n; i++)
-		rc = put_reply(c, x, &what->replies[i]);
+	if (rc == 0 && change->dispvm)
+		rc = put_dispvm(c, x, change->dispvm);
+	for (size_t i = 0; rc == 0 && i < change->n_replies; i++)
+		rc = put_reply(c, x, &change->replies[i]);
 	if (rc == 0 && what->served)
 		rc = empty_mailbox(c, x, what->served);
 	return rc;
@@ -322,16 +335,15 @@ static void prune_replies(struct store_xs *s, const struct store_reply *r)
 	}
 }
 
-static int commit(void *ctx, const struct transfer *t, const struct store_reply *replies,
-	size_t n_replies, uint32_t served)
+static int commit(void *ctx, const struct store_change *change)
 {
 	struct store_xs *s = ctx;
-	struct committing what = {.t = t, .replies = replies, .n = n_replies};
+	struct committing what = {.change = change};
 	int rc;
 
-	if (!t && n_replies == 0)
+	if (!change->transfer && !change->dispvm && change->n_replies == 0)
 		return 0;
-	what.served = served ? find_served(s, served) : NULL;
+	what.served = change->served ? find_served(s, change->served) : NULL;
 	if (what.served) {
 		struct mailbox *m = what.served;
 
@@ -342,22 +354,21 @@ static int commit(void *ctx, const struct transfer *t, const struct store_reply 
 	} else {
 		rc = xs_conn_transact(s->c, put_all, &what);
 	}
-	for (size_t i = 0; rc == 0 && i < n_replies; i++)
-		prune_replies(s, &replies[i]);
+	for (size_t i = 0; rc == 0 && i < change->n_replies; i++)
+		prune_replies(s, &change->replies[i]);
 	return rc;
 }
 
-static int load_records(void *ctx, store_record_fn fn, void *arg)
+static int load(struct store_xs *s, const char *folder, store_record_fn fn, void *arg)
 {
-	struct store_xs *s = ctx;
 	char **names;
 	unsigned n;
-	int rc = xs_list(s->c, XBT_NULL, STORE_RECORDS, &names, &n);
+	int rc = xs_list(s->c, XBT_NULL, folder, &names, &n);
 
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; i < n; i++) {
-		g_autofree char *path = g_strdup_printf(STORE_RECORDS "/%s", names[i]);
+		g_autofree char *path = g_strdup_printf("%s/%s", folder, names[i]);
 		char text[RECORD_MAX];
 		size_t len;
 
@@ -369,6 +380,16 @@ static int load_records(void *ctx, store_record_fn fn, void *arg)
 	}
 	free(names);
 	return 0;
+}
+
+static int load_records(void *ctx, store_record_fn fn, void *arg)
+{
+	return load(ctx, STORE_RECORDS, fn, arg);
+}
+
+static int load_dispvms(void *ctx, store_record_fn fn, void *arg)
+{
+	return load(ctx, STORE_DISPVMS, fn, arg);
 }
 
 /* ---- life ---- */
@@ -384,9 +405,11 @@ struct store_xs *store_xs_create(struct xs_conn *c, const struct port_events *ev
 	rc = xs_make_node(c, XBT_NULL, "/qfilexchgd", 0, XS_PERM_NONE);
 	if (rc == 0)
 		rc = xs_make_node(c, XBT_NULL, STORE_RECORDS, 0, XS_PERM_NONE);
+	if (rc == 0)
+		rc = xs_make_node(c, XBT_NULL, STORE_DISPVMS, 0, XS_PERM_NONE);
 	if (rc < 0) {
-		g_critical("cannot make " STORE_RECORDS " in xenstore: %s (is this dom0?)",
-			g_strerror(-rc));
+		g_critical(
+			"cannot make /qfilexchgd in xenstore: %s (is this dom0?)", g_strerror(-rc));
 		store_xs_destroy(s);
 		return NULL;
 	}
@@ -421,5 +444,6 @@ struct store_port store_xs_port(struct store_xs *s)
 		.take_request = take_request,
 		.commit = commit,
 		.load_records = load_records,
+		.load_dispvms = load_dispvms,
 	};
 }

@@ -9,6 +9,7 @@
 
 /* Where the records stand: dom0's alone. */
 #define STORE_RECORDS "/qfilexchgd/transfers"
+#define STORE_DISPVMS "/qfilexchgd/disposables"
 
 struct store_xs;
 
