@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * qubes_add_pendrive_script(8): run by systemd, as root, for as long as a pendrive is in the
- * incoming slot. Mounts it, waits until somebody unmounts it, and gives it back to dom0.
+ * incoming slot. Mounts it, waits until somebody unmounts it, and gives it back to dom0. One that
+ * belongs to a transaction is not mounted: programs of the ordinary user read it.
  */
 #include <locale.h>
 #include <pwd.h>
@@ -12,16 +13,16 @@
 #include <sys/signalfd.h>
 
 #include "fail.h"
+#include "giveback.h"
 #include "incoming.h"
+#include "journal.h"
 #include "mailbox.h"
 #include "qpen_contract.h"
+#include "ready.h"
 #include "scope.h"
-#include "words.h"
+#include "transaction.h"
 
-/* The daemon may be restarted meanwhile; the unit ends with the device in any case. */
-#define GIVE_BACK_MS (3600u * 1000u)
-/* When systemd wants us to end. */
-#define GIVE_BACK_STOP_MS 5000u
+#define DEFAULT_USER "user"
 
 #define PROGRAM "qubes_add_pendrive_script"
 
@@ -29,57 +30,15 @@ struct script {
 	char **words;
 	char *user;
 	gboolean announce;
+	gboolean ready;
+	gboolean transaction;
 	gboolean version;
 	struct mailbox *mailbox;
 	sigset_t signals;
 	int signal_fd;
 };
 
-/* The journal's levels; systemd reads the prefix from what we write to stderr. */
-enum level { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_INFO = 6 };
-
-static void say(enum level level, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static void say(enum level level, const char *format, ...)
-{
-	g_autofree char *text = NULL;
-	va_list list;
-
-	va_start(list, format);
-	text = g_strdup_vprintf(format, list);
-	va_end(list);
-	if (getenv("JOURNAL_STREAM"))
-		vm_print_error("<%d>%s\n", (int)level, text);
-	else
-		vm_print_error(PROGRAM ": %s\n", text);
-}
-
 /* -- giving it back ---------------------------------------------------------------------------- */
-
-/* The device is pulled as part of the answer, and systemd then ends us: that is no failure. */
-static void give_back(struct script *script, unsigned timeout_ms)
-{
-	const struct mailbox_terms terms = {.take_ms = timeout_ms, .reply_ms = timeout_ms};
-	g_autoptr(GError) error = NULL;
-	struct reply reply;
-
-	if (mailbox_ask(script->mailbox, "umount", &terms, &reply, &error)) {
-		if (reply.kind == REPLY_OK)
-			say(LEVEL_INFO, "given back to dom0");
-		else if (reply.error == QPEN_ERROR_NO_PENDRIVE)
-			say(LEVEL_INFO, "dom0 has taken it back already");
-		else
-			say(LEVEL_WARNING, "giving the pendrive back: %s (dom0 says: %s: %s)",
-				words_error(reply.error), qpen_error_name(reply.error), reply.text);
-		return;
-	}
-	if (incoming_is_there())
-		say(LEVEL_ERROR,
-			"The pendrive could not be given back: %s; its slot stays taken until you "
-			"run "
-			"/usr/lib/qubes/qubes_penctl umount",
-			error->message);
-}
 
 /* Nobody reads signals from the descriptor after this. */
 static void release_signals(struct script *script)
@@ -97,53 +56,33 @@ static void end_stopped(struct script *script, dev_t mounted)
 		;
 	release_signals(script);
 	if (!incoming_is_there()) {
-		say(LEVEL_WARNING,
+		journal_say(JOURNAL_WARNING,
 			"dom0 has pulled the pendrive while it was mounted; " INCOMING_FOLDER
 			" was unmounted");
 		return;
 	}
-	say(LEVEL_INFO, "told to end; " INCOMING_FOLDER " was unmounted");
-	give_back(script, GIVE_BACK_STOP_MS);
+	journal_say(JOURNAL_INFO, "told to end; " INCOMING_FOLDER " was unmounted");
+	giveback(script->mailbox, GIVEBACK_STOP_MS);
 }
 
 /* -- bringing it in ---------------------------------------------------------------------------- */
 
+static const char *user_name(const struct script *script)
+{
+	return script->user ? script->user : DEFAULT_USER;
+}
+
 /* Who the files shall belong to. */
 static void find_user(const struct script *script, uid_t *out_uid, gid_t *out_gid)
 {
-	const char *name = script->user ? script->user : "user";
+	const char *name = user_name(script);
 	const struct passwd *passwd = getpwnam(name);
 
 	*out_uid = passwd ? passwd->pw_uid : 0;
 	*out_gid = passwd ? passwd->pw_gid : 0;
 	if (!passwd)
-		say(LEVEL_WARNING, "There is no user \"%s\"; the files will be root's (see --user)",
-			name);
-}
-
-/* Whether what is in the slot is an ordinary pendrive, and ours to mount. */
-static bool read_kind(struct script *script, bool *out_ordinary, GError **error)
-{
-	g_autofree char *seq = NULL;
-	g_autofree char *shown = NULL;
-
-	*out_ordinary = false;
-	if (!mailbox_read(script->mailbox, QPEN_KEY_SEQ, &seq, error))
-		return false;
-	if (!seq) {
-		say(LEVEL_WARNING, "There is a disk " INCOMING_DEVICE
-				   " that qfilexchgd did not bring; left alone");
-	} else if (strcmp(seq, QPEN_SEQ_NONE) == 0) {
-		*out_ordinary = true;
-	} else {
-		shown = vm_printable(seq, -1);
-		say(LEVEL_WARNING,
-			"The pendrive belongs to transaction \"%s\", which these tools cannot "
-			"serve; "
-			"left alone",
-			shown);
-	}
-	return true;
+		journal_say(JOURNAL_WARNING,
+			"There is no user \"%s\"; the files will be root's (see --user)", name);
 }
 
 static char *sender_name(struct script *script)
@@ -176,7 +115,7 @@ static bool bring_in(struct script *script, dev_t *out_mounted, GError **error)
 	gid_t gid;
 
 	if (incoming_is_mounted(out_mounted)) {
-		say(LEVEL_INFO, "it is mounted already");
+		journal_say(JOURNAL_INFO, "it is mounted already");
 		return true;
 	}
 	find_user(script, &uid, &gid);
@@ -184,22 +123,17 @@ static bool bring_in(struct script *script, dev_t *out_mounted, GError **error)
 	       incoming_mount(offset, uid, gid, out_mounted, error);
 }
 
-static bool serve(struct script *script, GError **error)
+/* Mounts it, and stays until it is unmounted. */
+static bool serve_ordinary(struct script *script, GError **error)
 {
-	g_autofree char *sender = NULL;
+	g_autofree char *sender = sender_name(script);
 	g_autoptr(GError) mount_error = NULL;
 	enum incoming_end end;
-	bool ordinary;
 	dev_t mounted;
 
-	if (!read_kind(script, &ordinary, error))
-		return false;
-	if (!ordinary)
-		return true;
-	sender = sender_name(script);
 	if (!bring_in(script, &mounted, &mount_error)) {
 		/* One that nobody can read must not keep others out of the slot. */
-		say(LEVEL_ERROR,
+		journal_say(JOURNAL_ERROR,
 			"The pendrive from %s could not be mounted and is given back unread: %s. "
 			"To use "
 			"such a pendrive by hand, run `systemctl mask qubes-pendrive@xvdh.service` "
@@ -207,10 +141,10 @@ static bool serve(struct script *script, GError **error)
 			"it is sent",
 			sender, mount_error->message);
 		release_signals(script);
-		give_back(script, GIVE_BACK_MS);
+		giveback(script->mailbox, GIVEBACK_MS);
 		return true;
 	}
-	say(LEVEL_INFO, "the pendrive from %s is mounted at " INCOMING_FOLDER, sender);
+	journal_say(JOURNAL_INFO, "the pendrive from %s is mounted at " INCOMING_FOLDER, sender);
 	end = incoming_wait(mounted, script->signal_fd, error);
 	if (end == INCOMING_FAILED)
 		return false;
@@ -218,18 +152,110 @@ static bool serve(struct script *script, GError **error)
 		end_stopped(script, mounted);
 		return true;
 	}
-	say(LEVEL_INFO, INCOMING_FOLDER " was unmounted");
+	journal_say(JOURNAL_INFO, INCOMING_FOLDER " was unmounted");
 	release_signals(script);
 	if (incoming_is_there())
-		give_back(script, GIVE_BACK_MS);
+		giveback(script->mailbox, GIVEBACK_MS);
 	return true;
+}
+
+/* -- one that belongs to a transaction ----------------------------------------------------------
+ */
+
+/* The job itself, where nothing ends with the device. */
+static bool carry_out(struct script *script, const struct transaction *transaction, GError **error)
+{
+	enum transaction_kind kind;
+
+	if (!transaction_classify(transaction, true, &kind, error))
+		return false;
+	switch (kind) {
+	case TRANSACTION_REQUEST:
+		transaction_request(script->mailbox, transaction, user_name(script));
+		return true;
+	case TRANSACTION_ANSWER:
+		transaction_answer(transaction, user_name(script));
+		break;
+	case TRANSACTION_REPEATED:
+		journal_say(JOURNAL_WARNING,
+			"transaction %s: the file from %s was opened before and is not opened "
+			"again; what is open goes on, but this VM must be shut down by hand",
+			transaction->seq, transaction->peer);
+		break;
+	}
+	giveback(script->mailbox, GIVEBACK_MS);
+	return true;
+}
+
+/*
+ * A request must not end with the device, which is given back long before editing is over, and
+ * this process does: the unit is bound to it. So somebody else carries it out.
+ */
+static bool dispatch(struct script *script, const struct transaction *transaction, GError **error)
+{
+	enum transaction_kind kind;
+	bool here;
+
+	if (!transaction_classify(transaction, false, &kind, error))
+		return false;
+	if (script->transaction || kind != TRANSACTION_REQUEST)
+		return carry_out(script, transaction, error);
+	return transaction_detach(&here, error) && (!here || carry_out(script, transaction, error));
+}
+
+static void serve_transaction(struct script *script, const char *seq)
+{
+	g_autoptr(GError) error = NULL;
+	struct transaction transaction;
+
+	/* No mount is to be undone before we end. */
+	release_signals(script);
+	if (transaction_read(script->mailbox, seq, &transaction, &error) &&
+		dispatch(script, &transaction, &error))
+		return;
+	journal_say(JOURNAL_ERROR,
+		"A pendrive that belongs to a transaction is given back unread: %s",
+		error->message);
+	giveback(script->mailbox, GIVEBACK_MS);
+}
+
+/* -- what is in the slot ------------------------------------------------------------------------
+ */
+
+static bool serve(struct script *script, GError **error)
+{
+	g_autofree char *seq = NULL;
+
+	if (!mailbox_read(script->mailbox, QPEN_KEY_SEQ, &seq, error))
+		return false;
+	if (!seq) {
+		journal_say(JOURNAL_WARNING, "There is a disk " INCOMING_DEVICE
+					     " that qfilexchgd did not bring; left alone");
+		return true;
+	}
+	if (strcmp(seq, QPEN_SEQ_NONE) != 0) {
+		serve_transaction(script, seq);
+		return true;
+	}
+	return serve_ordinary(script, error);
 }
 
 /* -- telling dom0 what we can do --------------------------------------------------------------- */
 
 static void on_written(void *data G_GNUC_UNUSED)
 {
-	say(LEVEL_INFO, "told dom0 that this VM reads the guarded layout");
+	journal_say(JOURNAL_INFO, "told dom0 that this VM reads the guarded layout");
+}
+
+static bool tell_ready(struct script *script, GError **error)
+{
+	bool told;
+
+	if (!ready_tell(script->mailbox, &told, error))
+		return false;
+	if (told)
+		journal_say(JOURNAL_INFO, "told dom0 that this VM has booted");
+	return true;
 }
 
 /* -- the frame --------------------------------------------------------------------------------- */
@@ -257,6 +283,10 @@ static bool parse(struct script *script, char **argv, GError **error)
 			"Tell dom0 that this VM reads the guarded layout, and stay to tell it "
 			"again",
 			NULL},
+		{"ready", 0, 0, G_OPTION_ARG_NONE, &script->ready,
+			"In the template of DisposableVMs: tell dom0 when it has booted", NULL},
+		{"transaction", 0, 0, G_OPTION_ARG_NONE, &script->transaction,
+			"Carry out a transaction here, in a unit that outlives the device", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &script->version, "Print the version and exit",
 			NULL},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &script->words, NULL, NULL},
@@ -275,8 +305,10 @@ static bool parse(struct script *script, char **argv, GError **error)
 	count = script->words ? g_strv_length(script->words) : 0;
 	if (script->version)
 		return true;
-	if (script->announce)
-		return count == 0 || vm_fail_usage(error, "--announce takes no device");
+	if (script->announce && script->ready)
+		return vm_fail_usage(error, "--announce or --ready, not both");
+	if (script->announce || script->ready)
+		return count == 0 || vm_fail_usage(error, "--announce and --ready take no device");
 	if (count != 1 || strcmp(script->words[0], QPEN_INCOMING_NAME) != 0)
 		return vm_fail_usage(error, "the device is " QPEN_INCOMING_NAME);
 	return true;
@@ -284,7 +316,7 @@ static bool parse(struct script *script, char **argv, GError **error)
 
 static bool run(struct script *script, GError **error)
 {
-	if (!script->announce && !open_signals(script, error))
+	if (!script->announce && !script->ready && !open_signals(script, error))
 		return false;
 	script->mailbox = mailbox_open(error);
 	if (!script->mailbox)
@@ -292,7 +324,7 @@ static bool run(struct script *script, GError **error)
 	if (script->announce)
 		return mailbox_keep(
 			script->mailbox, QPEN_KEY_VERSION, QPEN_VERSION, on_written, NULL, error);
-	return serve(script, error);
+	return script->ready ? tell_ready(script, error) : serve(script, error);
 }
 
 int main(int argc G_GNUC_UNUSED, char **argv)
@@ -301,6 +333,7 @@ int main(int argc G_GNUC_UNUSED, char **argv)
 	g_autoptr(GError) error = NULL;
 
 	(void)setlocale(LC_ALL, "");
+	journal_set_program(PROGRAM);
 	if (parse(&script, argv, &error)) {
 		if (script.version)
 			vm_print(PROGRAM " %s\n", QFX_VERSION);
@@ -313,6 +346,6 @@ int main(int argc G_GNUC_UNUSED, char **argv)
 	if (script.signal_fd >= 0)
 		close(script.signal_fd);
 	if (error)
-		say(LEVEL_ERROR, "%s", error->message);
+		journal_say(JOURNAL_ERROR, "%s", error->message);
 	return vm_exit_status(error);
 }

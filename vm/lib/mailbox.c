@@ -465,6 +465,14 @@ bool mailbox_read(struct mailbox *mailbox, const char *key, char **out, GError *
 	return true;
 }
 
+bool mailbox_write(struct mailbox *mailbox, const char *key, const char *value, GError **error)
+{
+	if (xs_write(mailbox->xs, XBT_NULL, key, value, (unsigned)strlen(value)))
+		return true;
+	fail_xenstore(error, "Writing", key, errno);
+	return false;
+}
+
 struct keep {
 	struct mailbox *mailbox;
 	const char *key;
@@ -477,18 +485,15 @@ struct keep {
 
 static bool write_where_different(struct keep *keep)
 {
-	struct xs_handle *xs = keep->mailbox->xs;
 	autofree_xs *present = NULL;
 	unsigned len;
 
-	if (!read_key(xs, XBT_NULL, keep->key, &present, &len, &keep->error))
+	if (!read_key(keep->mailbox->xs, XBT_NULL, keep->key, &present, &len, &keep->error))
 		return false;
 	if (present && strcmp(present, keep->value) == 0)
 		return true;
-	if (!xs_write(xs, XBT_NULL, keep->key, keep->value, (unsigned)strlen(keep->value))) {
-		fail_xenstore(&keep->error, "Writing", keep->key, errno);
+	if (!mailbox_write(keep->mailbox, keep->key, keep->value, &keep->error))
 		return false;
-	}
 	if (keep->on_written)
 		keep->on_written(keep->data);
 	return true;

@@ -58,6 +58,9 @@ bool mailbox_ask(struct mailbox *mailbox, const char *request, const struct mail
  */
 bool mailbox_read(struct mailbox *mailbox, const char *key, char **out, GError **error);
 
+/* Writes a value of this VM's own tree, once. */
+bool mailbox_write(struct mailbox *mailbox, const char *key, const char *value, GError **error);
+
 /*
  * Keeps `key` at `value`: writes it wherever it differs, until SIGTERM or SIGINT (true), or a
  * failure (false). A domain that is restored under a new number finds its tree empty; the kernel

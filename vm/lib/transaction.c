@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "transaction.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "asuser.h"
+#include "fail.h"
+#include "giveback.h"
+#include "incoming.h"
+#include "journal.h"
+#include "qpen_words.h"
+#include "scope.h"
+#include "words.h"
+
+#define RUN_FOLDER "/run/qubes-pendrive"
+#define MARKER "transaction"
+#define PROGRAMS_FOLDER "/usr/lib/qubes"
+#define UNIT "qubes-dvm-transaction.service"
+#define SYSTEMD_SIGN "/run/systemd/system"
+
+/* Reading a pendrive and storing a file are work for a machine: they end, or hang for good. */
+#define MACHINE_MS (3600 * 1000)
+/* The word of qubes_dvm_open. */
+#define WORD_READ "read\n"
+
+/* For tests; whoever starts root's programs may set root's environment. */
+static const char *setting(const char *variable, const char *otherwise)
+{
+	const char *value = getenv(variable);
+
+	return value && *value ? value : otherwise;
+}
+
+/* -- what it is ---------------------------------------------------------------------------------
+ */
+
+static bool fail_key(GError **error, const char *key, const char *untrusted_value, const char *why)
+{
+	g_autofree char *shown =
+		untrusted_value ? vm_printable(untrusted_value, -1) : g_strdup("missing");
+
+	g_set_error(
+		error, VM_ERROR, VM_EXIT_FAILED, "%s in xenstore is %s (\"%s\")", key, why, shown);
+	return false;
+}
+
+static bool read_words(
+	struct mailbox *mailbox, const char *seq, struct transaction *out, GError **error)
+{
+	g_autofree char *peer = NULL;
+	g_autofree char *offset = NULL;
+
+	if (!mailbox_read(mailbox, QPEN_KEY_BLOCKSRC, &peer, error) ||
+		!mailbox_read(mailbox, QPEN_KEY_OFFSET, &offset, error))
+		return false;
+	if (!qpen_is_seq(seq, strlen(seq)))
+		return fail_key(error, QPEN_KEY_SEQ, seq, "no SEQ");
+	if (!peer || !qpen_is_vm_name(peer, strlen(peer)))
+		return fail_key(error, QPEN_KEY_BLOCKSRC, peer, "no VM's name");
+	if (!offset || !incoming_parse_offset(offset, &out->offset))
+		return fail_key(error, QPEN_KEY_OFFSET, offset, "neither 0 nor 65536");
+	g_strlcpy(out->seq, seq, sizeof out->seq);
+	g_strlcpy(out->peer, peer, sizeof out->peer);
+	return true;
+}
+
+bool transaction_read(
+	struct mailbox *mailbox, const char *seq, struct transaction *out, GError **error)
+{
+	g_autofree char *mode = NULL;
+	g_autofree char *type = NULL;
+
+	memset(out, 0, sizeof *out);
+	if (!mailbox_read(mailbox, QPEN_KEY_MODE, &mode, error) ||
+		!mailbox_read(mailbox, QPEN_KEY_VM_TYPE, &type, error) ||
+		!read_words(mailbox, seq, out, error))
+		return false;
+	out->disposable = type && strcmp(type, QPEN_VM_TYPE_DISPOSABLE) == 0;
+	out->view = mode && strcmp(mode, QPEN_MODE_VIEW) == 0;
+	if (!out->disposable || out->view || (mode && strcmp(mode, QPEN_MODE_EDIT) == 0))
+		return true;
+	return fail_key(error, QPEN_KEY_MODE, mode, "neither edit nor view");
+}
+
+/* -- served before? -----------------------------------------------------------------------------
+ */
+
+static bool fail_marker(const char *folder, GError **error)
+{
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
+		"It cannot be remembered in %s that the file was opened: %s", folder,
+		g_strerror(errno));
+	return false;
+}
+
+/* What stands in the marker; NULL with a success: there is none. */
+static bool read_marker(const char *folder, char **out, GError **error)
+{
+	g_autofree char *path = g_build_filename(folder, MARKER, NULL);
+	g_autoptr(GError) cause = NULL;
+
+	*out = NULL;
+	if (g_file_get_contents(path, out, NULL, &cause) ||
+		g_error_matches(cause, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "%s", cause->message);
+	return false;
+}
+
+/* There and complete, or not there: g_file_set_contents writes beside it and renames. */
+static bool write_marker(const char *folder, const char *text, GError **error)
+{
+	g_autofree char *path = g_build_filename(folder, MARKER, NULL);
+
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		return fail_marker(folder, error);
+	return g_file_set_contents(path, text, -1, error);
+}
+
+bool transaction_classify(const struct transaction *transaction, bool claim,
+	enum transaction_kind *out, GError **error)
+{
+	const char *folder = setting("QPEN_RUN", RUN_FOLDER);
+	g_autofree char *text = g_strdup_printf("%s %s\n", transaction->peer, transaction->seq);
+	g_autofree char *present = NULL;
+
+	*out = TRANSACTION_ANSWER;
+	if (!transaction->disposable)
+		return true;
+	if (!read_marker(folder, &present, error))
+		return false;
+	if (present) {
+		if (strcmp(present, text) == 0)
+			*out = TRANSACTION_REPEATED;
+		return true;
+	}
+	*out = TRANSACTION_REQUEST;
+	return !claim || write_marker(folder, text, error);
+}
+
+/* -- the user's program -------------------------------------------------------------------------
+ */
+
+struct program {
+	const char *name;     /* in PROGRAMS_FOLDER */
+	const char *words[8]; /* behind the name; NULL-terminated */
+	int out;              /* its standard output, or -1; borrowed */
+};
+
+static int open_device(GError **error)
+{
+	const char *path = setting("QPEN_INCOMING", INCOMING_DEVICE);
+	int device = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (device < 0)
+		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "%s cannot be opened: %s", path,
+			g_strerror(errno));
+	return device;
+}
+
+/* Ours of the device is closed again when it runs: what the program lets go of, dom0 can take. */
+static pid_t spawn(const struct program *program, const char *user_name, GError **error)
+{
+	g_autofree char *path =
+		g_build_filename(setting("QPEN_PROGRAMS", PROGRAMS_FOLDER), program->name, NULL);
+	const char *argv[G_N_ELEMENTS(program->words) + 1] = {path};
+	g_auto(GStrv) environment = NULL;
+	autofd device = open_device(error);
+	struct asuser user;
+	pid_t pid;
+
+	if (device < 0 || !asuser_find(user_name, &user, error))
+		return -1;
+	environment =
+		asuser_environment(&user, setting("QPEN_ENVIRONMENT", TRANSACTION_ENVIRONMENT));
+	memcpy(argv + 1, program->words, sizeof program->words);
+	pid = asuser_spawn(&user,
+		&(struct asuser_job){
+			.argv = argv,
+			.environment = environment,
+			.in = device,
+			.out = program->out,
+		},
+		error);
+	asuser_finish(&user);
+	return pid;
+}
+
+/* -- an answer ----------------------------------------------------------------------------------
+ */
+
+static void tell_answer(const struct transaction *transaction, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	if (code == VM_EXIT_OK)
+		journal_say(JOURNAL_INFO, "transaction %s: the file from %s was stored",
+			transaction->seq, transaction->peer);
+	else if (code == VM_EXIT_ERROR)
+		journal_say(JOURNAL_WARNING,
+			"transaction %s: the answer from %s was refused; nothing was changed here",
+			transaction->seq, transaction->peer);
+	else
+		journal_say(JOURNAL_ERROR,
+			"transaction %s: the answer from %s could NOT be stored (%s %d); the "
+			"original is unchanged",
+			transaction->seq, transaction->peer, code < 0 ? "signal" : "status",
+			code < 0 ? WTERMSIG(status) : code);
+}
+
+void transaction_answer(const struct transaction *transaction, const char *user_name)
+{
+	g_autofree char *offset =
+		g_strdup_printf("--offset=%" G_GUINT64_FORMAT, transaction->offset);
+	g_autofree char *from = g_strconcat("--from=", transaction->peer, NULL);
+	const struct program program = {
+		.name = "qubes_dvm_store", .words = {offset, from, transaction->seq}, .out = -1};
+	g_autoptr(GError) error = NULL;
+	int status = 0;
+	pid_t pid = spawn(&program, user_name, &error);
+
+	if (pid > 0 && asuser_wait(pid, MACHINE_MS, &status, &error))
+		tell_answer(transaction, status);
+	else
+		journal_say(JOURNAL_ERROR,
+			"transaction %s: the answer from %s could NOT be stored: %s; the original "
+			"is unchanged",
+			transaction->seq, transaction->peer, error->message);
+}
+
+/* -- a request ----------------------------------------------------------------------------------
+ */
+
+/* Whether the program says that the file is read. It is silent where it fails, and then it ends. */
+static bool hear_read(int from)
+{
+	char buffer[sizeof WORD_READ] = {0};
+	struct pollfd pollfd = {.fd = from, .events = POLLIN};
+	gint64 end_us = g_get_monotonic_time() + (gint64)MACHINE_MS * 1000;
+	size_t len = 0;
+
+	while (len < strlen(WORD_READ)) {
+		gint64 left_ms = (end_us - g_get_monotonic_time()) / 1000;
+		int r = left_ms > 0 ? poll(&pollfd, 1, (int)left_ms) : 0;
+		ssize_t got;
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		got = r > 0 ? read(from, buffer + len, strlen(WORD_READ) - len) : 0;
+		if (got <= 0)
+			return false;
+		len += (size_t)got;
+	}
+	return strcmp(buffer, WORD_READ) == 0;
+}
+
+static pid_t start_open(
+	const struct transaction *transaction, const char *user_name, int out, GError **error)
+{
+	g_autofree char *offset =
+		g_strdup_printf("--offset=%" G_GUINT64_FORMAT, transaction->offset);
+	g_autofree char *opener = g_strconcat("--opener=", transaction->peer, NULL);
+	g_autofree char *mode =
+		g_strconcat("--mode=", transaction->view ? QPEN_MODE_VIEW : QPEN_MODE_EDIT, NULL);
+	const struct program program = {.name = "qubes_dvm_open",
+		.words = {offset, opener, mode, transaction->seq},
+		.out = out};
+
+	return spawn(&program, user_name, error);
+}
+
+static void ask_killme(struct mailbox *mailbox)
+{
+	const struct mailbox_terms terms = {.take_ms = GIVEBACK_MS, .reply_ms = GIVEBACK_MS};
+	g_autoptr(GError) error = NULL;
+	struct reply reply;
+
+	if (!mailbox_ask(mailbox, "killme", &terms, &reply, &error))
+		journal_say(JOURNAL_ERROR,
+			"dom0 could not be asked to end this VM: %s; shut it down yourself",
+			error->message);
+	else if (reply.kind == REPLY_ERROR)
+		journal_say(JOURNAL_ERROR,
+			"dom0 does not end this VM: %s (dom0 says: %s: %s); shut it down yourself",
+			words_error(reply.error), qpen_error_name(reply.error), reply.text);
+	else
+		journal_say(JOURNAL_INFO, "dom0 ends this VM");
+}
+
+/*
+ * Nobody has seen the file, so nothing is lost with this VM; but `killme` would have the opener
+ * read that the file was closed unchanged. A VM that goes by itself is told as `lost`.
+ */
+static void power_off(struct mailbox *mailbox)
+{
+	const char *const argv[] = {"systemctl", "poweroff", NULL};
+	g_autoptr(GError) error = NULL;
+	int status = 0;
+
+	if (access(setting("QPEN_SYSTEMD", SYSTEMD_SIGN), F_OK) == 0 &&
+		g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+			NULL, NULL, &status, &error) &&
+		status == 0) {
+		journal_say(JOURNAL_INFO, "this VM shuts down");
+		return;
+	}
+	if (error)
+		journal_say(JOURNAL_WARNING, "systemctl poweroff: %s", error->message);
+	ask_killme(mailbox);
+}
+
+static void end_of_editing(struct mailbox *mailbox, bool was_read, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	if (code == VM_EXIT_OK || code == VM_EXIT_UNCHANGED) {
+		journal_say(JOURNAL_INFO, "editing is over: %s",
+			code == VM_EXIT_OK ? "the changed file was sent" : "no change");
+		ask_killme(mailbox);
+	} else if (!was_read || code == VM_EXIT_USAGE || code == VM_EXIT_FAILED) {
+		journal_say(JOURNAL_ERROR,
+			"The file could not be opened (qubes_dvm_open: %s %d); this VM is of no "
+			"use any more",
+			code < 0 ? "signal" : "status", code < 0 ? WTERMSIG(status) : code);
+		power_off(mailbox);
+	} else {
+		journal_say(JOURNAL_ERROR,
+			"This VM STAYS, since it may hold an edit that was not sent "
+			"(qubes_dvm_open: %s %d): its files are in qubes-dvm-* under "
+			"/run/user/UID, /tmp or /var/tmp; copy what you need with qvm-copy-to-vm, "
+			"then shut this VM down",
+			code < 0 ? "signal" : "status", code < 0 ? WTERMSIG(status) : code);
+	}
+}
+
+/* The pendrive is given back as soon as nothing of it is needed: the slot is free for others. */
+static void supervise(struct mailbox *mailbox, pid_t pid, int from)
+{
+	bool was_read = hear_read(from);
+	g_autoptr(GError) error = NULL;
+	int status = 0;
+
+	if (was_read) {
+		giveback(mailbox, GIVEBACK_MS);
+	} else {
+		/* Alive or not, it did not get the file; and it must not begin later. */
+		kill(pid, SIGKILL);
+	}
+	if (!asuser_wait(pid, -1, &status, &error)) {
+		journal_say(JOURNAL_ERROR, "This VM STAYS: qubes_dvm_open: %s", error->message);
+		return;
+	}
+	if (!was_read)
+		giveback(mailbox, GIVEBACK_MS);
+	end_of_editing(mailbox, was_read, status);
+}
+
+static void fail_request(
+	struct mailbox *mailbox, const struct transaction *transaction, const char *why)
+{
+	journal_say(JOURNAL_ERROR,
+		"transaction %s: the file from %s could not be opened: %s; this VM is of no use "
+		"any more",
+		transaction->seq, transaction->peer, why);
+	giveback(mailbox, GIVEBACK_MS);
+	power_off(mailbox);
+}
+
+void transaction_request(
+	struct mailbox *mailbox, const struct transaction *transaction, const char *user_name)
+{
+	g_autoptr(GError) error = NULL;
+	int pipe_fds[2] = {-1, -1};
+	pid_t pid = -1;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		g_set_error(&error, VM_ERROR, VM_EXIT_FAILED, "No pipe: %s", g_strerror(errno));
+	else
+		pid = start_open(transaction, user_name, pipe_fds[1], &error);
+	scope_close_fd(&pipe_fds[1]);
+	if (pid > 0)
+		supervise(mailbox, pid, pipe_fds[0]);
+	else
+		fail_request(mailbox, transaction, error->message);
+	scope_close_fd(&pipe_fds[0]);
+}
+
+/* -- out of the device's unit -------------------------------------------------------------------
+ */
+
+static bool start_unit(GError **error)
+{
+	const char *const argv[] = {"systemctl", "--no-block", "start", UNIT, NULL};
+	g_autoptr(GError) cause = NULL;
+	int status = 0;
+
+	if (g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+		    NULL, NULL, &status, &cause) &&
+		status == 0)
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "systemctl start " UNIT ": %s",
+		cause ? cause->message : "it failed");
+	return false;
+}
+
+bool transaction_detach(bool *out_here, GError **error)
+{
+	pid_t pid;
+
+	*out_here = false;
+	if (access(setting("QPEN_SYSTEMD", SYSTEMD_SIGN), F_OK) == 0)
+		return start_unit(error);
+	pid = fork();
+	if (pid < 0) {
+		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "No process in the background: %s",
+			g_strerror(errno));
+		return false;
+	}
+	*out_here = pid == 0;
+	if (pid == 0)
+		setsid();
+	return true;
+}
