@@ -26,6 +26,8 @@
 /* Written by dom0 for VMs that it made for one transaction, and for the one they are copies of. */
 #define QPEN_KEY_VM_TYPE "qubes_vm_type"
 #define QPEN_VM_TYPE_DISPOSABLE "DisposableVM"
+/* Likewise: the colour of its opener's label, if dom0 has one for that. */
+#define QPEN_KEY_LABEL "qubes_label"
 /* Written by the tools of such a VM when it has booted and may be saved: "1". */
 #define QPEN_KEY_READY "data/qpen-ready"
 

@@ -11,9 +11,11 @@
 #include "bus-generated.h"
 #include "text.h"
 
-static const char usage[] = "list               the transfers under way\n"
+static const char usage[] = "list               the transfers under way, and the DisposableVMs\n"
 			    "  show ID            all that is known of one\n"
 			    "  cancel ID          take its pendrive back, from whoever has it\n"
+			    "  dvm prepare        make the save file for DisposableVMs anew\n"
+			    "  dvm destroy NAME   destroy a DisposableVM, and what is open in it\n"
 			    "  agent              answer the questions here, in this terminal\n"
 			    "  agent --yes|--no   answer them all alike, for scripts and tests";
 
@@ -49,19 +51,11 @@ static guint64 number_of(GVariant *transfer, const char *key)
 	return number;
 }
 
-static int list(FileExchange1 *daemon)
+static void print_transfers(GVariant *transfers)
 {
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GVariant) transfers = NULL;
 	GVariantIter iter;
 	GVariant *t;
 
-	if (!file_exchange1_call_list_transfers_sync(daemon, &transfers, NULL, &error))
-		return fail("cannot list the transfers", error);
-	if (g_variant_n_children(transfers) == 0) {
-		g_print("No pendrive is under way.\n");
-		return EXIT_SUCCESS;
-	}
 	g_print("%4s  %-13s  %-16s  %-16s  %10s  %8s\n", "ID", "STATE", "SENDER", "RECEIVER",
 		"SIZE", "AGE");
 	g_variant_iter_init(&iter, transfers);
@@ -75,6 +69,42 @@ static int list(FileExchange1 *daemon)
 			*receiver ? receiver : "-", size, age);
 		g_variant_unref(t);
 	}
+}
+
+static void print_disposables(GVariant *disposables)
+{
+	GVariantIter iter;
+	GVariant *d;
+
+	g_print("\n%-16s  %-13s  %-16s  %8s  %8s\n", "DISPOSABLEVM", "STATE", "OPENER", "SEQ",
+		"AGE");
+	g_variant_iter_init(&iter, disposables);
+	while ((d = g_variant_iter_next_value(&iter))) {
+		g_autofree char *age = text_duration(number_of(d, "age"));
+		const char *opener = text_of(d, "opener");
+
+		g_print("%-16s  %-13s  %-16s  %8s  %8s\n", text_of(d, "name"), text_of(d, "state"),
+			*opener ? opener : "-", *opener ? text_of(d, "seq") : "-", age);
+		g_variant_unref(d);
+	}
+}
+
+static int list(FileExchange1 *daemon)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) transfers = NULL;
+	g_autoptr(GVariant) disposables = NULL;
+
+	if (!file_exchange1_call_list_transfers_sync(daemon, &transfers, NULL, &error))
+		return fail("cannot list the transfers", error);
+	if (!file_exchange1_call_list_disposables_sync(daemon, &disposables, NULL, &error))
+		return fail("cannot list the DisposableVMs", error);
+	if (g_variant_n_children(transfers) == 0)
+		g_print("No pendrive is under way.\n");
+	else
+		print_transfers(transfers);
+	if (g_variant_n_children(disposables) > 0)
+		print_disposables(disposables);
 	return EXIT_SUCCESS;
 }
 
@@ -118,6 +148,28 @@ static int cancel(FileExchange1 *daemon, guint64 id)
 	return EXIT_SUCCESS;
 }
 
+/* Booting and saving a VM takes as long as it takes; the daemon has a deadline for it. */
+static int dvm_prepare(FileExchange1 *daemon)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_print("The template is booted and saved; this takes a while.\n");
+	g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(daemon), G_MAXINT);
+	if (!file_exchange1_call_prepare_disposables_sync(daemon, NULL, &error))
+		return fail("cannot prepare DisposableVMs", error);
+	g_print("The save file for DisposableVMs is made.\n");
+	return EXIT_SUCCESS;
+}
+
+static int dvm_destroy(FileExchange1 *daemon, const char *name)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!file_exchange1_call_destroy_disposable_sync(daemon, name, NULL, &error))
+		return fail("cannot destroy it", error);
+	return EXIT_SUCCESS;
+}
+
 static int agent(FileExchange1 *daemon)
 {
 	if (opt_yes && opt_no) {
@@ -150,31 +202,77 @@ static FileExchange1 *connect_to_daemon(void)
 	return daemon;
 }
 
-static int dispatch(int argc, char **argv)
+enum command { LIST, SHOW, CANCEL, DVM_PREPARE, DVM_DESTROY, AGENT, N_COMMANDS };
+
+/* The words that it is called by, and how many more follow. */
+static const struct {
+	const char *word, *second;
+	int n_arguments;
+} commands[N_COMMANDS] = {
+	[LIST] = {"list", NULL, 0},
+	[SHOW] = {"show", NULL, 1},
+	[CANCEL] = {"cancel", NULL, 1},
+	[DVM_PREPARE] = {"dvm", "prepare", 0},
+	[DVM_DESTROY] = {"dvm", "destroy", 1},
+	[AGENT] = {"agent", NULL, 0},
+};
+
+/* N_COMMANDS: none of them. *argument is the one that follows, or NULL. */
+static enum command find_command(char **words, const char **argument)
+{
+	guint n = g_strv_length(words);
+
+	for (int c = 0; c < N_COMMANDS; c++) {
+		guint n_words = commands[c].second ? 2 : 1;
+
+		if (n != n_words + (guint)commands[c].n_arguments ||
+			strcmp(words[0], commands[c].word) != 0 ||
+			(commands[c].second && strcmp(words[1], commands[c].second) != 0))
+			continue;
+		*argument = words[n_words];
+		return (enum command)c;
+	}
+	return N_COMMANDS;
+}
+
+static int run(FileExchange1 *daemon, enum command command, const char *argument, guint64 id)
+{
+	switch (command) {
+	case LIST:
+		return list(daemon);
+	case SHOW:
+		return show(daemon, id);
+	case CANCEL:
+		return cancel(daemon, id);
+	case DVM_PREPARE:
+		return dvm_prepare(daemon);
+	case DVM_DESTROY:
+		return dvm_destroy(daemon, argument);
+	case AGENT:
+		return agent(daemon);
+	case N_COMMANDS:
+		break;
+	}
+	return EX_USAGE;
+}
+
+static int dispatch(char **words)
 {
 	g_autoptr(FileExchange1) daemon = NULL;
-	const char *command = argc > 1 ? argv[1] : "";
-	gboolean takes_id = strcmp(command, "show") == 0 || strcmp(command, "cancel") == 0;
-	gboolean known = takes_id || strcmp(command, "list") == 0 || strcmp(command, "agent") == 0;
+	const char *argument = NULL;
+	enum command command = find_command(words, &argument);
 	guint64 id = 0;
 
-	if (!known || argc != (takes_id ? 3 : 2) ||
-		((opt_yes || opt_no) && strcmp(command, "agent") != 0)) {
+	if (command == N_COMMANDS || ((opt_yes || opt_no) && command != AGENT)) {
 		g_printerr("usage: qfilexchgctl COMMAND\n  %s\n", usage);
 		return EX_USAGE;
 	}
-	if (takes_id && !parse_id(argv[2], &id))
+	if ((command == SHOW || command == CANCEL) && !parse_id(argument, &id))
 		return EX_USAGE;
 	daemon = connect_to_daemon();
 	if (!daemon)
 		return EX_UNAVAILABLE;
-	if (strcmp(command, "list") == 0)
-		return list(daemon);
-	if (strcmp(command, "show") == 0)
-		return show(daemon, id);
-	if (strcmp(command, "cancel") == 0)
-		return cancel(daemon, id);
-	return agent(daemon);
+	return run(daemon, command, argument, id);
 }
 
 int main(int argc, char **argv)
@@ -193,5 +291,5 @@ int main(int argc, char **argv)
 		g_print("qfilexchgctl " QFX_VERSION "\n");
 		return EXIT_SUCCESS;
 	}
-	return dispatch(argc, argv);
+	return dispatch(argv + 1);
 }

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 
 #include "bus-generated.h"
+#include "config.h"
 
 #define BUS_NAME "org.qubes.FileExchange1"
 #define OBJECT_PATH "/org/qubes/FileExchange1"
@@ -20,7 +21,8 @@ struct bus {
 	guint name;
 	guint retry;
 	gulong closed_handler;
-	gboolean told; /* that there is no bus */
+	gboolean told;    /* that there is no bus */
+	GQueue preparing; /* calls that wait for the save file; owned */
 };
 
 static void connect_to_bus(struct bus *b);
@@ -124,6 +126,89 @@ static gboolean on_cancel(
 	return TRUE;
 }
 
+static GVariant *describe_dispvm(struct bus *b, const struct dispvm *vm)
+{
+	gint64 now_ms = b->clock.now_ms(b->clock.ctx);
+	GVariantDict d;
+
+	g_variant_dict_init(&d, NULL);
+	g_variant_dict_insert(&d, "name", "s", vm->id.name);
+	g_variant_dict_insert(&d, "state", "s", dispvm_state_name(vm->state));
+	g_variant_dict_insert(&d, "domid", "u", vm->id.domid);
+	g_variant_dict_insert(&d, "opener", "s", vm->opener.name);
+	g_variant_dict_insert(&d, "opener-domid", "u", vm->opener.domid);
+	g_variant_dict_insert(&d, "label", "s", vm->label);
+	g_variant_dict_insert(&d, "seq", "s", vm->seq);
+	g_variant_dict_insert(&d, "view", "b", (gboolean)vm->view);
+	g_variant_dict_insert(&d, "age", "t", seconds(now_ms - vm->started_ms));
+	g_variant_dict_insert(&d, "expires", "t", seconds(vm->deadline_ms - now_ms));
+	return g_variant_dict_end(&d);
+}
+
+static void list_dispvm(void *arg, const struct dispvm *vm)
+{
+	struct listing *listing = arg;
+
+	g_variant_builder_add_value(&listing->builder, describe_dispvm(listing->bus, vm));
+}
+
+static gboolean on_list_disposables(
+	FileExchange1 *object, GDBusMethodInvocation *call, gpointer data)
+{
+	struct listing listing = {.bus = data};
+
+	g_variant_builder_init(&listing.builder, G_VARIANT_TYPE("aa{sv}"));
+	exchange_visit_dispvms(listing.bus->exchange, list_dispvm, &listing);
+	file_exchange1_complete_list_disposables(
+		object, call, g_variant_builder_end(&listing.builder));
+	return TRUE;
+}
+
+static gboolean on_destroy(
+	FileExchange1 *object, GDBusMethodInvocation *call, const char *name, gpointer data)
+{
+	struct bus *b = data;
+
+	if (exchange_discard_dispvm(b->exchange, name))
+		file_exchange1_complete_destroy_disposable(object, call);
+	else
+		g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS,
+			"there is no such DisposableVM, or it is being destroyed already");
+	return TRUE;
+}
+
+static gboolean on_prepare(FileExchange1 *object, GDBusMethodInvocation *call, gpointer data)
+{
+	struct bus *b = data;
+
+	(void)object;
+	g_queue_push_tail(&b->preparing, call);
+	if (!exchange_prepare(b->exchange)) {
+		g_queue_remove(&b->preparing, call);
+		g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_FAILED,
+			"this dom0 makes no DisposableVMs from a save file: see [disposable] "
+			"template in " CONFIG_PATH);
+	}
+	return TRUE;
+}
+
+static void on_prepared(void *arg, bool ok, enum qpen_error error)
+{
+	struct bus *b = arg;
+	GDBusMethodInvocation *call;
+
+	while ((call = g_queue_pop_head(&b->preparing))) {
+		if (ok)
+			file_exchange1_complete_prepare_disposables(b->object, call);
+		else
+			g_dbus_method_invocation_return_error(call, G_DBUS_ERROR,
+				G_DBUS_ERROR_FAILED,
+				"the save file could not be made (%s); `journalctl -u qfilexchgd` "
+				"says why",
+				qpen_error_name(error));
+	}
+}
+
 static gboolean on_register(
 	FileExchange1 *object, GDBusMethodInvocation *call, const char *path, gpointer data)
 {
@@ -151,6 +236,24 @@ static void on_transfer(void *arg, const struct transfer *t)
 		file_exchange1_emit_transfer_removed(b->object, t->id);
 	else
 		file_exchange1_emit_transfer_changed(b->object, t->id, describe(b, t));
+}
+
+static void on_dispvm(void *arg, const struct dispvm *vm)
+{
+	struct bus *b = arg;
+
+	if (vm->state == DISPVM_GONE)
+		file_exchange1_emit_disposable_removed(b->object, vm->id.name);
+	else
+		file_exchange1_emit_disposable_changed(
+			b->object, vm->id.name, describe_dispvm(b, vm));
+}
+
+static void on_notice(void *arg, const char *what, const char *vm)
+{
+	struct bus *b = arg;
+
+	file_exchange1_emit_notice(b->object, what, vm);
 }
 
 /* ---- the connection ---- */
@@ -236,8 +339,13 @@ static void connect_to_bus(struct bus *b)
 struct bus *bus_create(struct exchange *x, struct agents *agents, const struct clock_port *clock)
 {
 	struct bus *b = g_new0(struct bus, 1);
-	const struct exchange_observer observer = {.transfer = on_transfer, .arg = b};
+	const struct exchange_observer observer = {.transfer = on_transfer,
+		.dispvm = on_dispvm,
+		.notice = on_notice,
+		.prepared = on_prepared,
+		.arg = b};
 
+	g_queue_init(&b->preparing);
 	b->exchange = x;
 	b->agents = agents;
 	b->clock = *clock;
@@ -246,6 +354,9 @@ struct bus *bus_create(struct exchange *x, struct agents *agents, const struct c
 	g_signal_connect(b->object, "handle-list-transfers", G_CALLBACK(on_list), b);
 	g_signal_connect(b->object, "handle-get-transfer", G_CALLBACK(on_get), b);
 	g_signal_connect(b->object, "handle-cancel", G_CALLBACK(on_cancel), b);
+	g_signal_connect(b->object, "handle-list-disposables", G_CALLBACK(on_list_disposables), b);
+	g_signal_connect(b->object, "handle-destroy-disposable", G_CALLBACK(on_destroy), b);
+	g_signal_connect(b->object, "handle-prepare-disposables", G_CALLBACK(on_prepare), b);
 	g_signal_connect(b->object, "handle-register-agent", G_CALLBACK(on_register), b);
 	g_signal_connect(b->object, "handle-unregister-agent", G_CALLBACK(on_unregister), b);
 	exchange_set_observer(x, &observer);
@@ -258,6 +369,7 @@ void bus_destroy(struct bus *b)
 	if (!b)
 		return;
 	exchange_set_observer(b->exchange, NULL);
+	on_prepared(b, false, QPEN_ERROR_CANCELLED);
 	if (b->retry)
 		g_source_remove(b->retry);
 	disconnect(b);

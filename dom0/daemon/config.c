@@ -16,14 +16,24 @@
 /* What is not worth a key: nobody has a reason to change it. */
 #define MAKE_MS 60000
 #define REMOVE_MS 60000
+#define DESTROY_MS 60000
+#define SURVEY_MS 30000
+/* By which the core's deadline comes after a port's own. Makes wait for each other, two at a time.
+ */
+#define SLACK_MS 60000
+
+#define LABELS "labels"
 
 /* Everything that can be said in the file, as it is said there. */
 struct raw {
-	char *directory;
+	char *directory, *template, *savefile;
 	guint64 default_size, max_size, max_per_vm, max_size_per_vm, max_size_total, reserve;
 	guint64 question_s, max_queue, lent_s, delivered_s, queued_s, attach_s, detach_s, release_s;
 	guint64 burst, per_minute;
-	gboolean hide_refusals;
+	guint64 memory, keep_free, max_per_opener, max_disposables, pool, life_s, start_s,
+		prepare_s;
+	gboolean hide_refusals, use_savefile;
+	GHashTable *labels;
 };
 
 enum key_type {
@@ -38,7 +48,7 @@ struct key {
 	enum key_type type;
 	gsize offset; /* in struct raw */
 	guint64 min, max, normal;
-	const char *normal_path;
+	const char *normal_path; /* NULL: no path is a value as well */
 };
 
 #define AT(field) .offset = G_STRUCT_OFFSET(struct raw, field)
@@ -54,12 +64,24 @@ static const struct key keys[] = {
 	{"pendrives", "max-size-total", KEY_SIZE, AT(max_size_total), FAT_MIN_BYTES, 1024 * TIB,
 		TIB},
 	{"pendrives", "reserve", KEY_SIZE, AT(reserve), 0, 1024 * TIB, 512 * MIB},
+	{"disposable", "template", KEY_PATH, AT(template)},
+	{"disposable", "use-savefile", KEY_BOOL, AT(use_savefile), .normal = TRUE},
+	{"disposable", "savefile", KEY_PATH, AT(savefile),
+		.normal_path = "/var/lib/qfilexchgd/disposable.save"},
+	{"disposable", "memory", KEY_SIZE, AT(memory), 0, TIB, 0},
+	{"disposable", "keep-free", KEY_SIZE, AT(keep_free), 0, 1024 * TIB, 256 * MIB},
+	{"disposable", "max-per-vm", KEY_NUMBER, AT(max_per_opener), 1, 1000, 4},
+	{"disposable", "max", KEY_NUMBER, AT(max_disposables), 1, 1000, 8},
+	{"disposable", "pool", KEY_NUMBER, AT(pool), 0, 100, 0},
+	{"disposable", "lifetime", KEY_NUMBER, AT(life_s), 60, YEAR_S, 7 * 86400},
 	{"questions", "timeout", KEY_NUMBER, AT(question_s), 1, YEAR_S, 120},
 	{"questions", "hide-refusals", KEY_BOOL, AT(hide_refusals), .normal = TRUE},
 	{"questions", "max-queue", KEY_NUMBER, AT(max_queue), 1, 10000, 8},
 	{"timeouts", "lent", KEY_NUMBER, AT(lent_s), 1, YEAR_S, 86400},
 	{"timeouts", "delivered", KEY_NUMBER, AT(delivered_s), 1, YEAR_S, 86400},
 	{"timeouts", "queued", KEY_NUMBER, AT(queued_s), 1, YEAR_S, 3600},
+	{"timeouts", "start", KEY_NUMBER, AT(start_s), 1, YEAR_S, 300},
+	{"timeouts", "prepare", KEY_NUMBER, AT(prepare_s), 1, YEAR_S, 900},
 	{"timeouts", "attach", KEY_NUMBER, AT(attach_s), 1, YEAR_S, 60},
 	{"timeouts", "detach", KEY_NUMBER, AT(detach_s), 1, YEAR_S, 10},
 	{"timeouts", "release", KEY_NUMBER, AT(release_s), 1, YEAR_S, 60},
@@ -143,8 +165,14 @@ static gboolean set_value(
 {
 	switch (key->type) {
 	case KEY_PATH:
+		if (!key->normal_path && strcmp(text, "none") == 0) {
+			g_clear_pointer(path_at(raw, key), g_free);
+			return TRUE;
+		}
 		if (!g_path_is_absolute(text))
-			return set_error(path, key, text, "an absolute path", error);
+			return set_error(path, key, text,
+				key->normal_path ? "an absolute path" : "an absolute path or none",
+				error);
 		g_free(*path_at(raw, key));
 		*path_at(raw, key) = g_canonicalize_filename(text, "/");
 		return TRUE;
@@ -157,6 +185,29 @@ static gboolean set_value(
 		return set_number(path, key, text, raw, error);
 	}
 	return FALSE;
+}
+
+/* Qubes' eight: what a window manager or a dialog can show. */
+static const char *const colours[] = {
+	"red", "orange", "yellow", "green", "gray", "blue", "purple", "black", NULL};
+
+static gboolean set_label(
+	const char *path, const char *vm, const char *colour, struct raw *raw, GError **error)
+{
+	if (!qpen_is_vm_name(vm, strlen(vm))) {
+		g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND,
+			"%s: [" LABELS "] %s: that cannot be the name of a VM", path, vm);
+		return FALSE;
+	}
+	if (!g_strv_contains(colours, colour)) {
+		g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+			"%s: [" LABELS "] %s = %s: must be red, orange, yellow, green, gray, blue, "
+			"purple or black",
+			path, vm, colour);
+		return FALSE;
+	}
+	g_hash_table_insert(raw->labels, g_strdup(vm), g_strdup(colour));
+	return TRUE;
 }
 
 static const struct key *find_key(const char *group, const char *name)
@@ -178,6 +229,11 @@ static gboolean read_group(
 		const struct key *key = find_key(group, *name);
 		g_autofree char *text = g_key_file_get_value(file, group, *name, NULL);
 
+		if (strcmp(group, LABELS) == 0) {
+			if (!set_label(path, *name, text, raw, error))
+				return FALSE;
+			continue;
+		}
 		if (!key) {
 			g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND,
 				"%s: [%s] %s: there is no such key", path, group, *name);
@@ -194,7 +250,7 @@ static gboolean read_file(const char *path, GKeyFile *file, struct raw *raw, GEr
 	g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
 
 	for (char **group = groups; *group; group++) {
-		if (!find_key(*group, NULL)) {
+		if (strcmp(*group, LABELS) != 0 && !find_key(*group, NULL)) {
 			g_set_error(error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND,
 				"%s: [%s]: there is no such group", path, *group);
 			return FALSE;
@@ -220,6 +276,20 @@ static void use(struct raw *raw, struct config *out)
 	*out = (struct config){
 		.image_dir = g_steal_pointer(&raw->directory),
 		.reserve_bytes = raw->reserve,
+		.labels = g_steal_pointer(&raw->labels),
+		.disposable =
+			{
+				.template = g_steal_pointer(&raw->template),
+				.savefile = g_steal_pointer(&raw->savefile),
+				.from_config = !raw->use_savefile,
+				/* Rounded up: a VM never gets less than was said. */
+				.memory_mib = (raw->memory + MIB - 1) / MIB,
+				.keep_free_mib = (raw->keep_free + MIB - 1) / MIB,
+				.make_ms = ms(raw->start_s),
+				.prepare_ms = ms(raw->prepare_s),
+				.destroy_ms = DESTROY_MS,
+				.survey_ms = SURVEY_MS,
+			},
 		.limits =
 			{
 				.transfer =
@@ -230,6 +300,8 @@ static void use(struct raw *raw, struct config *out)
 						.detach_ms = ms(raw->detach_s),
 						.force_ms = ms(raw->release_s),
 						.ask_ms = ms(raw->question_s),
+						/* The save file may have to be made first. */
+						.start_ms = ms(raw->start_s + raw->prepare_s),
 						.queue_ms = ms(raw->queued_s),
 						.delivered_ms = ms(raw->delivered_s),
 						.remove_ms = REMOVE_MS,
@@ -245,6 +317,19 @@ static void use(struct raw *raw, struct config *out)
 						.max_bytes_total = raw->max_size_total,
 						.max_queue = (unsigned)raw->max_queue,
 					},
+				.dispvm =
+					{
+						/* The port has the same ones: it is the first to
+						   know. */
+						.prepare_ms = ms(raw->prepare_s) + SLACK_MS,
+						.make_ms = ms(raw->start_s) + SLACK_MS,
+						.life_ms = ms(raw->life_s),
+						.destroy_ms = 2 * DESTROY_MS,
+						.max_per_opener = (unsigned)raw->max_per_opener,
+						.max_total = (unsigned)raw->max_disposables,
+						.pool = (unsigned)raw->pool,
+					},
+				.pool_keep_free = raw->keep_free,
 				.request_interval_ms = ms(60) / (gint64)raw->per_minute,
 				.request_burst = (unsigned)raw->burst,
 			},
@@ -259,6 +344,7 @@ gboolean config_load(const char *path, gboolean may_be_missing, struct config *o
 	gboolean ok = TRUE;
 
 	set_defaults(&raw);
+	raw.labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	if (!g_key_file_load_from_file(file, path, G_KEY_FILE_KEEP_TRANSLATIONS, &load_error)) {
 		ok = may_be_missing &&
 		     g_error_matches(load_error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
@@ -270,10 +356,16 @@ gboolean config_load(const char *path, gboolean may_be_missing, struct config *o
 	if (ok)
 		use(&raw, out);
 	g_free(raw.directory);
+	g_free(raw.template);
+	g_free(raw.savefile);
+	g_clear_pointer(&raw.labels, g_hash_table_unref);
 	return ok;
 }
 
 void config_clear(struct config *config)
 {
 	g_clear_pointer(&config->image_dir, g_free);
+	g_clear_pointer(&config->disposable.template, g_free);
+	g_clear_pointer(&config->disposable.savefile, g_free);
+	g_clear_pointer(&config->labels, g_hash_table_unref);
 }

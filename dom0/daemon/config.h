@@ -12,6 +12,15 @@
 struct config {
 	char *image_dir;
 	guint64 reserve_bytes;
+	struct {
+		char *template; /* an xl config; NULL: no DisposableVMs */
+		char *savefile;
+		gboolean from_config;
+		guint64 memory_mib; /* 0: the template's */
+		guint64 keep_free_mib;
+		gint64 make_ms, prepare_ms, destroy_ms, survey_ms;
+	} disposable;
+	GHashTable *labels; /* a VM's name -> a colour's word */
 	struct exchange_limits limits;
 };
 

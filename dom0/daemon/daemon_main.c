@@ -15,6 +15,7 @@
 #include "clock_glib.h"
 #include "config.h"
 #include "daemon_main.h"
+#include "domains_child.h"
 #include "exchange.h"
 #include "images_dir.h"
 #include "store_xs.h"
@@ -22,6 +23,7 @@
 
 struct daemon {
 	const char *config_path;
+	const char *domains_program;
 	gboolean config_may_be_missing;
 	struct config config;
 	GMainLoop *loop;
@@ -32,6 +34,7 @@ struct daemon {
 	struct images_dir *images;
 	struct agents *agents;
 	struct clock_glib *clock;
+	struct domains_child *domains;
 	struct exchange *exchange;
 	struct bus *bus;
 };
@@ -42,6 +45,38 @@ static gboolean on_terminate(gpointer data)
 
 	g_main_loop_quit(d->loop);
 	return G_SOURCE_CONTINUE;
+}
+
+static struct domains_options domains_options(const struct daemon *d)
+{
+	return (struct domains_options){
+		.program = d->domains_program,
+		.template = d->config.disposable.template,
+		.savefile = d->config.disposable.savefile,
+		.from_config = d->config.disposable.from_config,
+		.memory_mib = d->config.disposable.memory_mib,
+		.keep_free_mib = d->config.disposable.keep_free_mib,
+		.make_ms = d->config.disposable.make_ms,
+		.prepare_ms = d->config.disposable.prepare_ms,
+		.destroy_ms = d->config.disposable.destroy_ms,
+		.survey_ms = d->config.disposable.survey_ms,
+	};
+}
+
+static void set_domains_options(struct daemon *d)
+{
+	const struct domains_options options = domains_options(d);
+
+	domains_child_set_options(d->domains, &options);
+}
+
+/* "" where the configuration names no colour. */
+static const char *find_label(void *arg, const char *vm)
+{
+	const struct daemon *d = arg;
+	const char *colour = g_hash_table_lookup(d->config.labels, vm);
+
+	return colour ? colour : "";
 }
 
 static gboolean on_reload(gpointer data)
@@ -55,9 +90,11 @@ static gboolean on_reload(gpointer data)
 			"%s; the configuration that was in force stays in force", error->message);
 		return G_SOURCE_CONTINUE;
 	}
-	exchange_set_limits(d->exchange, &fresh.limits);
 	images_dir_set_reserve(d->images, fresh.reserve_bytes);
-	config_clear(&fresh);
+	config_clear(&d->config);
+	d->config = fresh;
+	set_domains_options(d);
+	exchange_set_limits(d->exchange, &d->config.limits);
 	g_message("%s was read again", d->config_path);
 	return G_SOURCE_CONTINUE;
 }
@@ -65,6 +102,8 @@ static gboolean on_reload(gpointer data)
 /* Everything that reaches into the world. False after a logged error. */
 static gboolean open_ports(struct daemon *d)
 {
+	const struct domains_options options = domains_options(d);
+
 	d->xs = xs_conn_open();
 	if (!d->xs) {
 		g_critical("cannot reach xenstored: %s (is this dom0, and xenstored running?)",
@@ -77,6 +116,7 @@ static gboolean open_ports(struct daemon *d)
 		return FALSE;
 	d->blocks = blocks_xs_create(d->xs, d->config.image_dir, &d->events);
 	d->clock = clock_glib_create(&d->events);
+	d->domains = domains_child_create(&options, &d->events);
 	return TRUE;
 }
 
@@ -95,10 +135,12 @@ static gboolean start(struct daemon *d)
 		.blocks = blocks_xs_port(d->blocks),
 		.images = images_dir_port(d->images),
 		.asker = agents_port(d->agents),
+		.domains = domains_child_port(d->domains),
 		.clock = clock,
 	};
 	d->exchange = exchange_create(&ports, &d->config.limits);
 	d->events = exchange_events(d->exchange);
+	exchange_set_labels(d->exchange, find_label, d);
 	rc = exchange_start(d->exchange);
 	if (rc < 0) {
 		g_critical("cannot take up what stands in xenstore: %s", g_strerror(-rc));
@@ -113,6 +155,7 @@ static void stop(struct daemon *d)
 	bus_destroy(d->bus);
 	exchange_destroy(d->exchange);
 	agents_destroy(d->agents);
+	domains_child_destroy(d->domains);
 	clock_glib_destroy(d->clock);
 	blocks_xs_destroy(d->blocks);
 	images_dir_destroy(d->images);
@@ -152,7 +195,7 @@ static GLogWriterOutput write_log(
 	return g_log_writer_standard_streams(level, fields, n, NULL);
 }
 
-int daemon_main(int argc, char **argv)
+int daemon_main(int argc, char **argv, const char *domains_program)
 {
 	g_autofree char *config_path = NULL;
 	gboolean check = FALSE, version = FALSE;
@@ -167,7 +210,7 @@ int daemon_main(int argc, char **argv)
 	g_autoptr(GOptionContext) options =
 		g_option_context_new("- lends virtual pendrives to Xen VMs");
 	g_autoptr(GError) error = NULL;
-	struct daemon d = {0};
+	struct daemon d = {.domains_program = domains_program};
 
 	g_option_context_add_main_entries(options, entries, NULL);
 	if (!g_option_context_parse(options, &argc, &argv, &error) || argc > 1) {

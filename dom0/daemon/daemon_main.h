@@ -4,7 +4,7 @@
 #ifndef QFX_DAEMON_MAIN_H
 #define QFX_DAEMON_MAIN_H
 
-/* Returns the exit status. */
-int daemon_main(int argc, char **argv);
+/* `domains_program` makes DisposableVMs; its absolute path. Returns the exit status. */
+int daemon_main(int argc, char **argv, const char *domains_program);
 
 #endif

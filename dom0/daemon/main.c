@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-	return daemon_main(argc, argv);
+	return daemon_main(argc, argv, QFX_DOMAINS_PROGRAM);
 }

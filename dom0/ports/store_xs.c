@@ -264,9 +264,27 @@ static int put_reply(struct xs_conn *c, xs_transaction_t t, const struct store_r
 	return xs_put(c, t, path, r->reply.text);
 }
 
+/* One of the pool gets its opener's label only when it has an opener. */
+static int put_label(struct xs_conn *c, xs_transaction_t x, const struct dispvm *d)
+{
+	char path[XS_PATH_MAX];
+
+	if (d->state != DISPVM_READY || !d->label[0])
+		return 0;
+	domain_path(path, d->id.domid, "name");
+	if (!xs_exists(c, x, path))
+		return 0; /* it is gone already, which its end will show */
+	domain_path(path, d->id.domid, QPEN_KEY_LABEL);
+	return xs_put(c, x, path, d->label);
+}
+
 static int put_dispvm(struct xs_conn *c, xs_transaction_t x, const struct dispvm *d)
 {
 	char path[XS_PATH_MAX], text[RECORD_MAX];
+	int rc = put_label(c, x, d);
+
+	if (rc < 0)
+		return rc;
 
 	g_snprintf(path, sizeof path, STORE_DISPVMS "/%" PRIu64, d->number);
 	if (d->state == DISPVM_GONE)

@@ -67,6 +67,22 @@ static void assert_same(const struct config *a, const struct config *b)
 	g_assert_cmpuint(r->max_bytes_per_vm, ==, s->max_bytes_per_vm);
 	g_assert_cmpuint(r->max_bytes_total, ==, s->max_bytes_total);
 	g_assert_cmpuint(r->max_queue, ==, s->max_queue);
+	g_assert_cmpstr(a->disposable.template, ==, b->disposable.template);
+	g_assert_cmpstr(a->disposable.savefile, ==, b->disposable.savefile);
+	g_assert_cmpint(a->disposable.from_config, ==, b->disposable.from_config);
+	g_assert_cmpuint(a->disposable.memory_mib, ==, b->disposable.memory_mib);
+	g_assert_cmpuint(a->disposable.keep_free_mib, ==, b->disposable.keep_free_mib);
+	g_assert_cmpint(a->disposable.make_ms, ==, b->disposable.make_ms);
+	g_assert_cmpint(a->disposable.prepare_ms, ==, b->disposable.prepare_ms);
+	g_assert_cmpint(t->start_ms, ==, u->start_ms);
+	g_assert_cmpint(a->limits.dispvm.prepare_ms, ==, b->limits.dispvm.prepare_ms);
+	g_assert_cmpint(a->limits.dispvm.make_ms, ==, b->limits.dispvm.make_ms);
+	g_assert_cmpint(a->limits.dispvm.life_ms, ==, b->limits.dispvm.life_ms);
+	g_assert_cmpuint(a->limits.dispvm.max_per_opener, ==, b->limits.dispvm.max_per_opener);
+	g_assert_cmpuint(a->limits.dispvm.max_total, ==, b->limits.dispvm.max_total);
+	g_assert_cmpuint(a->limits.dispvm.pool, ==, b->limits.dispvm.pool);
+	g_assert_cmpuint(a->limits.pool_keep_free, ==, b->limits.pool_keep_free);
+	g_assert_cmpuint(g_hash_table_size(a->labels), ==, g_hash_table_size(b->labels));
 	g_assert_cmpint(a->limits.request_interval_ms, ==, b->limits.request_interval_ms);
 	g_assert_cmpuint(a->limits.request_burst, ==, b->limits.request_burst);
 }
@@ -85,6 +101,26 @@ static void test_defaults(void)
 	g_assert_cmpuint(c.limits.registry.max_bytes_per_vm, ==, 128 * GIB);
 	g_assert_cmpuint(c.limits.registry.max_bytes_total, ==, TIB);
 	g_assert_cmpuint(c.limits.registry.max_queue, ==, 8);
+	g_assert_null(c.disposable.template);
+	g_assert_cmpstr(c.disposable.savefile, ==, "/var/lib/qfilexchgd/disposable.save");
+	g_assert_false(c.disposable.from_config);
+	g_assert_cmpuint(c.disposable.memory_mib, ==, 0);
+	g_assert_cmpuint(c.disposable.keep_free_mib, ==, 256);
+	g_assert_cmpint(c.disposable.make_ms, ==, 300000);
+	g_assert_cmpint(c.disposable.prepare_ms, ==, 900000);
+	g_assert_cmpint(c.disposable.destroy_ms, >, 0);
+	g_assert_cmpint(c.disposable.survey_ms, >, 0);
+	/* The port's deadlines come first. */
+	g_assert_cmpint(c.limits.dispvm.make_ms, >, c.disposable.make_ms);
+	g_assert_cmpint(c.limits.dispvm.prepare_ms, >, c.disposable.prepare_ms);
+	g_assert_cmpint(c.limits.dispvm.destroy_ms, >, c.disposable.destroy_ms);
+	g_assert_cmpint(c.limits.transfer.start_ms, ==, 1200000);
+	g_assert_cmpint(c.limits.dispvm.life_ms, ==, 604800000);
+	g_assert_cmpuint(c.limits.dispvm.max_per_opener, ==, 4);
+	g_assert_cmpuint(c.limits.dispvm.max_total, ==, 8);
+	g_assert_cmpuint(c.limits.dispvm.pool, ==, 0);
+	g_assert_cmpuint(c.limits.pool_keep_free, ==, GIB / 4);
+	g_assert_cmpuint(g_hash_table_size(c.labels), ==, 0);
 	g_assert_cmpint(c.limits.transfer.ask_ms, ==, 120000);
 	g_assert_true(c.limits.transfer.hide_refusals);
 	g_assert_cmpint(c.limits.transfer.lent_ms, ==, 86400000);
@@ -103,6 +139,27 @@ static void test_defaults(void)
 	g_assert_null(c.image_dir);
 }
 
+static void test_labels(void)
+{
+	struct config c;
+
+	load_good("[labels]\nwork = blue\nmy.vm-2 = red\n", &c);
+	g_assert_cmpuint(g_hash_table_size(c.labels), ==, 2);
+	g_assert_cmpstr(g_hash_table_lookup(c.labels, "work"), ==, "blue");
+	g_assert_cmpstr(g_hash_table_lookup(c.labels, "my.vm-2"), ==, "red");
+	config_clear(&c);
+}
+
+static void test_template(void)
+{
+	struct config c;
+
+	load_good("[disposable]\ntemplate = /etc/xen/d.cfg\nsavefile = /srv/d.save\n", &c);
+	g_assert_cmpstr(c.disposable.template, ==, "/etc/xen/d.cfg");
+	g_assert_cmpstr(c.disposable.savefile, ==, "/srv/d.save");
+	config_clear(&c);
+}
+
 #define TRANSFER(field) G_STRUCT_OFFSET(struct config, limits.transfer.field), 8
 #define REGISTRY(field, size) G_STRUCT_OFFSET(struct config, limits.registry.field), size
 
@@ -119,6 +176,16 @@ static const struct {
 	{"[pendrives]\nmax-size-per-vm = 1048576K\n", REGISTRY(max_bytes_per_vm, 8), GIB},
 	{"[pendrives]\nmax-size-total = 64M\n", REGISTRY(max_bytes_total, 8), 64 << 20},
 	{"[pendrives]\nreserve = 0\n", G_STRUCT_OFFSET(struct config, reserve_bytes), 8, 0},
+	{"[disposable]\nmemory = 300M\n", G_STRUCT_OFFSET(struct config, disposable.memory_mib), 8,
+		300},
+	{"[disposable]\nmax-per-vm = 1\n",
+		G_STRUCT_OFFSET(struct config, limits.dispvm.max_per_opener), 4, 1},
+	{"[disposable]\nmax = 9\n", G_STRUCT_OFFSET(struct config, limits.dispvm.max_total), 4, 9},
+	{"[disposable]\npool = 2\n", G_STRUCT_OFFSET(struct config, limits.dispvm.pool), 4, 2},
+	{"[disposable]\nlifetime = 60\n", G_STRUCT_OFFSET(struct config, limits.dispvm.life_ms), 8,
+		60000},
+	{"[disposable]\nuse-savefile = no\n",
+		G_STRUCT_OFFSET(struct config, disposable.from_config), 4, TRUE},
 	{"[questions]\ntimeout = 1\n", TRANSFER(ask_ms), 1000},
 	{"[questions]\ntimeout = 31536000\n", TRANSFER(ask_ms), G_GUINT64_CONSTANT(31536000000)},
 	{"[questions]\nhide-refusals = no\n",
@@ -217,6 +284,11 @@ static const struct {
 	{"a boolean that is none", "[questions]\nhide-refusals = maybe\n",
 		"[questions] hide-refusals = maybe"},
 	{"a boolean in capitals", "[questions]\nhide-refusals = YES\n", "must be yes or no"},
+	{"a colour that is none", "[labels]\nwork = Blue\n", "[labels] work = Blue: must be red"},
+	{"a label without a VM", "[labels]\n-x = red\n", "[labels] -x: that cannot be"},
+	{"a template that is no path", "[disposable]\ntemplate = d.cfg\n",
+		"must be an absolute path or none"},
+	{"no save file", "[disposable]\nsavefile = none\n", "must be an absolute path"},
 	{"a boolean as a number", "[questions]\nhide-refusals = 1\n", "must be yes or no"},
 	{"a relative directory", "[pendrives]\ndirectory = images\n", "[pendrives] directory"},
 	{"no directory", "[pendrives]\ndirectory =\n", "[pendrives] directory"},
@@ -312,7 +384,7 @@ static void test_shipped_uncommented(void)
 	load_good(said->str, &c);
 	load_good("", &normal);
 	assert_same(&c, &normal);
-	g_assert_cmpuint(n, ==, 18);
+	g_assert_cmpuint(n, ==, 29);
 	config_clear(&c);
 	config_clear(&normal);
 }
@@ -338,6 +410,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/config/defaults", test_defaults);
 	g_test_add_func("/config/keys", test_keys);
+	g_test_add_func("/config/labels", test_labels);
+	g_test_add_func("/config/template", test_template);
 	g_test_add_func("/config/directory", test_directory);
 	g_test_add_func("/config/errors", test_errors);
 	g_test_add_func("/config/error-after-good", test_error_after_good);

@@ -255,6 +255,7 @@ def _derive(base, folder, software):
             captured[domain] = _install(shop, domain, tree)
 
         run_parallel(install, EVERYWHERE)
+        _configure(shop, software)
         _put_into_initramfs(shop, software.vm, captured["work"])
         shop.settle()
         shop.save(folder)
@@ -278,6 +279,16 @@ def _install(shop, domain, tree):
     changed = f"cd /run/xenbox/rw/upper && find {CAPTURED} -newer {marker} ! -type c ! -path 'var/lib/systemd*' " \
         "-print0 2> /dev/null | tar -c --no-recursion --null -T -"
     return shop.run(domain, "sh", "-c", changed).stdout
+
+
+DAEMON_CONFIG = "etc/qfilexchgd/qfilexchgd.conf"
+
+
+def _configure(shop, software):
+    """What nobody could guess for an administrator: which of the VMs is the template of DisposableVMs."""
+    if DAEMON_CONFIG in software.dom0:
+        shop.run("dom0", "sed", "-i", "s|^#template = none$|template = /etc/xen/disposable.cfg|", f"/{DAEMON_CONFIG}")
+        shop.run("dom0", "systemctl", "reload", "qfilexchgd")
 
 
 def _put_into_initramfs(shop, tree, captured):
