@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "answer.h"
+#include "sendback.h"
 #include "editing.h"
 #include "fail.h"
 #include "incoming.h"
@@ -178,14 +178,14 @@ static bool send_back(const struct options *options, const struct session *sessi
 {
 	g_autoptr(GError) cause = NULL;
 	autofd file = session_open_file(session, &cause);
-	const struct answer answer = {
+	const struct sendback answer = {
 		.opener = options->opener,
 		.seq = options->seq,
 		.name = session->header.name,
 		.file = file,
 	};
 
-	if (file < 0 || !answer_send(&answer, &cause))
+	if (file < 0 || !sendback_run(&answer, &cause))
 		return fail_unsent(session, cause, error);
 	journal_say(JOURNAL_INFO, "the edited file was sent to %s", options->opener);
 	return true;
