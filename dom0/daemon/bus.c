@@ -253,7 +253,11 @@ static void on_notice(void *arg, const char *what, const char *vm)
 {
 	struct bus *b = arg;
 
-	file_exchange1_emit_notice(b->object, what, vm);
+	GVariantDict details;
+
+	g_variant_dict_init(&details, NULL);
+	g_variant_dict_insert(&details, "vm", "s", vm);
+	file_exchange1_emit_notice(b->object, what, g_variant_dict_end(&details));
 }
 
 /* ---- the connection ---- */
