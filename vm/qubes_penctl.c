@@ -2,11 +2,13 @@
 /* qubes_penctl(1): the requests of docs/PROTOCOL.md by hand and from scripts. */
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "args.h"
 #include "client.h"
 #include "device.h"
 #include "fail.h"
+#include "qpen_contract.h"
 
 static void say(const char *words, void *data)
 {
@@ -25,7 +27,8 @@ static const char *done_words(const struct penctl_args *args)
 	case REQUEST_NEW:
 		return "a pendrive was lent to this VM: /dev/" QPEN_OUTGOING_NAME;
 	case REQUEST_SEND:
-		return "delivered";
+		return strcmp(args->request.dest, QPEN_DISPOSABLE) == 0 ? "the transaction is over"
+									: "delivered";
 	case REQUEST_UMOUNT:
 		return "given back";
 	case REQUEST_KILLME:

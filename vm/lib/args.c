@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "qpen_contract.h"
 
 #define SUMMARY                                                                                    \
 	"Asks dom0 for a virtual pendrive, sends it to another VM, or gives a received one "       \
@@ -11,7 +12,9 @@
 	"\n"                                                                                       \
 	"  new [size=N[KMGT]] [format=vfat|none]   lend this VM a pendrive, as /dev/xvdg\n"        \
 	"  send VM [SEQ]                           send it to VM, if the user in dom0 agrees\n"    \
-	"  umount                                  give back the one at /dev/xvdh"
+	"  send disposable SEQ [view]              send it to a new DisposableVM\n"                \
+	"  umount                                  give back the one at /dev/xvdh\n"               \
+	"  killme                                  destroy this VM, if it is a DisposableVM"
 
 bool args_check_timeout(gint *timeout_s, GError **error)
 {
@@ -50,11 +53,13 @@ static bool parse_send(char **words, struct request *out, GError **error)
 {
 	guint count = g_strv_length(words);
 
-	if (count < 1 || count > 2)
+	if (count < 1 || count > 3)
 		return vm_fail_usage(error, "send takes the VM's name and at most one SEQ");
 	out->dest = words[0];
 	out->seq = words[1];
-	return true;
+	out->view = count == 3;
+	return !out->view || strcmp(words[2], QPEN_MODE_VIEW) == 0 ||
+	       vm_fail_usage(error, "behind SEQ there may be nothing but view");
 }
 
 static bool parse_request(char **words, struct request *out, GError **error)
@@ -63,7 +68,7 @@ static bool parse_request(char **words, struct request *out, GError **error)
 	bool ok;
 
 	if (!words || !*words)
-		return vm_fail_usage(error, "say what to do: new, send or umount");
+		return vm_fail_usage(error, "say what to do: new, send, umount or killme");
 	if (strcmp(*words, "new") == 0) {
 		out->verb = REQUEST_NEW;
 		ok = parse_new(words + 1, out, error);
@@ -73,11 +78,14 @@ static bool parse_request(char **words, struct request *out, GError **error)
 	} else if (strcmp(*words, "umount") == 0) {
 		out->verb = REQUEST_UMOUNT;
 		ok = !words[1] || vm_fail_usage(error, "umount takes nothing more");
+	} else if (strcmp(*words, "killme") == 0) {
+		out->verb = REQUEST_KILLME;
+		ok = !words[1] || vm_fail_usage(error, "killme takes nothing more");
 	} else {
 		g_autofree char *shown = vm_printable(*words, -1);
 
 		g_set_error(error, VM_ERROR, VM_EXIT_USAGE,
-			"\"%s\" is none of new, send and umount", shown);
+			"\"%s\" is none of new, send, umount and killme", shown);
 		ok = false;
 	}
 	if (ok && !request_is_sound(out, &why))
@@ -98,7 +106,7 @@ bool penctl_args_parse(char **argv, struct penctl_args *out, GError **error)
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &out->words, NULL, NULL},
 		{0},
 	};
-	g_autoptr(GOptionContext) context = g_option_context_new("new|send|umount [...]");
+	g_autoptr(GOptionContext) context = g_option_context_new("new|send|umount|killme [...]");
 	g_auto(GStrv) copy = g_strdupv(argv);
 	g_autoptr(GError) option_error = NULL;
 

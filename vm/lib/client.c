@@ -12,6 +12,10 @@ static bool on_wait(const struct reply *reply, void *data)
 	const struct client *const *client = data;
 	g_autofree char *words = NULL;
 
+	if ((*client)->reply)
+		*(*client)->reply = *reply;
+	if ((*client)->on_wait)
+		return (*client)->on_wait(reply, (*client)->data);
 	if (!(*client)->say)
 		return true;
 	words = g_strconcat(words_wait(reply->wait), *reply->text ? " in " : "", reply->text, NULL);
@@ -48,11 +52,15 @@ static bool ask(const struct client *client, const struct request *request, stru
 	terms.take_ms = MIN(terms.take_ms, terms.reply_ms);
 	if (!mailbox_ask(client->mailbox, line, &terms, reply, error))
 		return false;
-	if (client->no_wait || reply->kind == REPLY_OK)
+	if (client->no_wait)
 		return true;
-	g_set_error(error, VM_ERROR, VM_EXIT_ERROR, "%s (dom0 says: %s%s%s)",
-		words_error(reply->error), qpen_error_name(reply->error), *reply->text ? ": " : "",
-		reply->text);
+	if (client->reply)
+		*client->reply = *reply;
+	if (reply->kind != REPLY_ERROR)
+		return true;
+	g_set_error(error, VM_ERROR, reply->error == QPEN_ERROR_LOST ? VM_EXIT_LOST : VM_EXIT_ERROR,
+		"%s (dom0 says: %s%s%s)", words_error(reply->error), qpen_error_name(reply->error),
+		*reply->text ? ": " : "", reply->text);
 	return false;
 }
 
@@ -77,5 +85,6 @@ bool client_run(const struct client *client, const struct request *request, GErr
 		return false;
 	if (!ask(client, request, &reply, error))
 		return false;
-	return client->no_wait || request->verb != REQUEST_NEW || finish_new(client, &reply, error);
+	return client->no_wait || request->verb != REQUEST_NEW || reply.kind == REPLY_WAIT ||
+	       finish_new(client, &reply, error);
 }

@@ -25,12 +25,20 @@ struct client {
 	bool no_wait;            /* leave the request in the mailbox and go */
 	/* Told what is going on, in words; may be NULL. */
 	void (*say)(const char *words, void *data);
+	/*
+	 * In place of `say`, for those who have words of their own; may be NULL. False: enough is
+	 * known, and client_run succeeds with this reply.
+	 */
+	bool (*on_wait)(const struct reply *reply, void *data);
+	struct reply *reply; /* what dom0 said last, with an error too; may be NULL */
 	void *data;
 };
 
 /*
  * Carries out one sound request. `send` is refused here, and dom0 not asked, while the pendrive is
- * in use. `new` ends when this process can open the device. An error of dom0 is VM_EXIT_ERROR.
+ * in use. `new` ends when this process can open the device. An error of dom0 is VM_EXIT_ERROR, or
+ * VM_EXIT_LOST where that is what it says. After any other failure of a request, nobody can tell
+ * whether dom0 acts on it.
  */
 bool client_run(const struct client *client, const struct request *request, GError **error);
 
