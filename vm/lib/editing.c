@@ -29,7 +29,7 @@ struct wait {
 	int status;         /* of the program; valid once it ended */
 	bool program_ended; /* and was reaped */
 	bool no_children;   /* the kernel knows of none: nobody descends from us any more */
-	bool opened;        /* somebody has opened the file */
+	bool opened;        /* somebody has opened the file, or done more with it */
 	bool stopped;       /* by a signal */
 	gint64 handover_us; /* when the wait for a first opening ends; 0: not begun */
 };
@@ -127,10 +127,12 @@ static void take_file_events(struct wait *wait)
 	while ((len = read(wait->inotify, buffer, sizeof buffer)) > 0)
 		for (const char *p = buffer; p < buffer + len; p += sizeof *event + event->len) {
 			event = (const struct inotify_event *)(const void *)p;
-			/* An overflow says that much happened: an opening is among it. */
+			/*
+			 * Who moves or deletes it has got it as well; and an overflow says that
+			 * much has happened.
+			 */
 			if ((event->mask & IN_Q_OVERFLOW) ||
-				((event->mask & IN_OPEN) && event->len > 0 &&
-					strcmp(event->name, wait->editing->name) == 0))
+				(event->len > 0 && strcmp(event->name, wait->editing->name) == 0))
 				wait->opened = true;
 		}
 }
