@@ -101,11 +101,11 @@ static void test_config(void)
 static void test_desktop(void)
 {
 	g_autofree char *file = put("note.txt", "text\n");
-	g_autofree char *entry = put("applications/ours.desktop",
+	g_autofree char *entry G_GNUC_UNUSED = put("applications/ours.desktop",
 		"[Desktop Entry]\nType=Application\nName=Ours\nExec=true --new %U\n"
 		"DBusActivatable=true\nMimeType=text/plain;\n");
-	g_autofree char *list = put("mimeapps.list", "[Default Applications]\n"
-						     "text/plain=ours.desktop\n");
+	g_autofree char *list G_GNUC_UNUSED = put("mimeapps.list", "[Default Applications]\n"
+								   "text/plain=ours.desktop\n");
 	g_autofree char *uri = g_filename_to_uri(file, NULL, NULL);
 	const char *const wanted[] = {"true", "--new", uri, NULL};
 
