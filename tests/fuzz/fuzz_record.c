@@ -13,6 +13,7 @@ static const struct transfer_limits limits = {
 	.detach_ms = 1,
 	.force_ms = 1,
 	.ask_ms = 1,
+	.start_ms = 1,
 	.queue_ms = 1,
 	.delivered_ms = 1,
 	.remove_ms = 1,

@@ -238,6 +238,14 @@ struct sim_request *given_state(struct sim *sim, enum transfer_state state)
 		r = says(sim, "work", "new");
 		g_assert_true(sim_cancel(sim, sim_transfer_of(sim, "work")->id));
 		break;
+	case TRANSFER_STARTING_VM:
+		given_lent(sim, "work");
+		r = asks(sim, "work", "send disposable 1");
+		when(sim, SIM_EV_MAILBOX);
+		when(sim, SIM_RELEASE);
+		when(sim, SIM_LOOP_FREE);
+		when(sim, SIM_EV_DETACHED);
+		break;
 	case TRANSFER_GONE:
 		g_assert_not_reached();
 	}

@@ -6,6 +6,12 @@
 
 #define N_STATES TRANSFER_GONE /* those that a transfer can be found in */
 
+/* Those of an ordinary pendrive; test_disposables has the others. */
+static int next_state(int s)
+{
+	return s + 1 == TRANSFER_STARTING_VM ? s + 2 : s + 1;
+}
+
 /* ---- the sender dies ---- */
 
 static const bool goes_on_without_sender[TRANSFER_N_STATES] = {
@@ -42,7 +48,7 @@ static void sender_dies(enum transfer_state state, bool cleaned)
 
 static void test_sender_dies(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		sender_dies((enum transfer_state)s, true);
 		sender_dies((enum transfer_state)s, false);
 	}
@@ -95,7 +101,7 @@ static void receiver_dies(enum transfer_state state, bool cleaned)
 
 static void test_receiver_dies(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		receiver_dies((enum transfer_state)s, true);
 		receiver_dies((enum transfer_state)s, false);
 	}
@@ -103,7 +109,7 @@ static void test_receiver_dies(void)
 
 static void test_both_die(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		struct sim *sim = given_host("work", "personal");
 
 		given_state(sim, (enum transfer_state)s);
@@ -137,7 +143,7 @@ static void test_receiver_reboots(void)
 
 static void test_sender_reboots(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		struct sim *sim = given_host("work", "personal");
 
 		given_state(sim, (enum transfer_state)s);
@@ -153,7 +159,7 @@ static void test_sender_reboots(void)
 /* The number is the same, the uuid is not, and the daemon hears of both at once. */
 static void test_number_is_used_again(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		struct sim *sim = given_host("work", "personal");
 		struct sim_vm *old_work, *old_personal;
 
@@ -260,7 +266,7 @@ static const struct {
 
 static void test_cancel(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		struct sim *sim = given_host("work", "personal");
 		struct sim_request *r = given_state(sim, (enum transfer_state)s);
 		uint64_t id = sim_transfer_of(sim, "work")->id;
@@ -340,7 +346,7 @@ static void restart_in(enum transfer_state state, int times)
 
 static void test_restart(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		restart_in((enum transfer_state)s, 1);
 		restart_in((enum transfer_state)s, 3);
 	}
@@ -367,7 +373,7 @@ static void test_restart_keeps_deadlines(void)
 /* VMs die while no daemon runs. */
 static void test_death_unseen(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		for (int who = 0; who < 4; who++) {
 			struct sim *sim = given_host("work", "personal");
 			struct sim_request *r = given_state(sim, (enum transfer_state)s);
@@ -449,7 +455,7 @@ static void test_killed_anywhere(void)
 /* And killed again while it takes up what the first one left. */
 static void test_killed_while_recovering(void)
 {
-	for (int s = 0; s < N_STATES; s++) {
+	for (int s = 0; s < N_STATES; s = next_state(s)) {
 		for (unsigned at = 1; at < 30; at++) {
 			struct sim *sim = given_host("work", "personal");
 

@@ -32,9 +32,18 @@ static void then_seen(struct bad *b, const char *violation)
 	sim_free(b->sim);
 }
 
+static void put_served(struct bad *b)
+{
+	const struct store_change change = {.transfer = &b->t, .served = b->t.sender.domid};
+
+	b->ports.store.commit(b->sim, &change);
+}
+
 static void put(struct bad *b)
 {
-	b->ports.store.commit(b->sim, &b->t, NULL, 0, 0);
+	const struct store_change change = {.transfer = &b->t};
+
+	b->ports.store.commit(b->sim, &change);
 }
 
 /* ---- blocks ---- */
@@ -267,9 +276,10 @@ static void test_question_about_gone(void)
 static void reply(struct bad *b, const char *name, const char *id, const char *text)
 {
 	struct store_reply r = {.domid = vm(b->sim, name)->id.domid, .id = id};
+	const struct store_change change = {.replies = &r, .n_replies = 1};
 
 	g_strlcpy(r.reply.text, text, sizeof r.reply.text);
-	b->ports.store.commit(b->sim, NULL, &r, 1, 0);
+	b->ports.store.commit(b->sim, &change);
 }
 
 static void test_answer_twice(void)
@@ -352,7 +362,7 @@ static void test_request_forgotten(void)
 	asks(b.sim, "work", "send personal");
 	b.ports.store.take_request(b.sim, vm(b.sim, "work")->id.domid, bytes, sizeof bytes, &len);
 	/* Emptied, as if it had been dealt with. */
-	b.ports.store.commit(b.sim, &b.t, NULL, 0, b.t.sender.domid);
+	put_served(&b);
 	sim_check(b.sim);
 	then_seen(&b, "has 0 answers and 0 to come");
 }
@@ -365,7 +375,7 @@ static void test_anonymous_request_forgotten(void)
 
 	sim_write(b.sim, vm(b.sim, "work"), "umount", 6);
 	b.ports.store.take_request(b.sim, vm(b.sim, "work")->id.domid, bytes, sizeof bytes, &len);
-	b.ports.store.commit(b.sim, &b.t, NULL, 0, b.t.sender.domid);
+	put_served(&b);
 	sim_check(b.sim);
 	then_seen(&b, "asked 1 times without an ID: 0 answers, 0 to come");
 }

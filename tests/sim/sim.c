@@ -20,6 +20,7 @@ const struct exchange_limits sim_limits = {
 			.detach_ms = 10000,
 			.force_ms = 30000,
 			.ask_ms = 120000,
+			.start_ms = 500000,
 			.queue_ms = 600000,
 			.delivered_ms = 800000,
 			.remove_ms = 70000,
@@ -35,6 +36,16 @@ const struct exchange_limits sim_limits = {
 			.max_bytes_total = 1000 * MIB,
 			.max_queue = 2,
 		},
+	.dispvm =
+		{
+			.prepare_ms = 300000,
+			.make_ms = 130000,
+			.life_ms = 2000000,
+			.destroy_ms = 45000,
+			.max_per_opener = 3,
+			.max_total = 5,
+		},
+	.pool_keep_free = 1000 * MIB,
 	.request_interval_ms = 500,
 	.request_burst = 20,
 };
@@ -102,6 +113,11 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->verified = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->places = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->stale = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	sim->approved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	sim->seen = g_array_new(FALSE, TRUE, sizeof(struct domain_seen));
+	sim->prepared = true;
 	return sim;
 }
 
@@ -120,6 +136,10 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->verified);
 	g_hash_table_destroy(sim->places);
 	g_hash_table_destroy(sim->stale);
+	g_hash_table_destroy(sim->approved);
+	g_hash_table_destroy(sim->plans);
+	g_hash_table_destroy(sim->dispvms);
+	g_array_free(sim->seen, TRUE);
 	g_free(sim->violation);
 	g_free(sim);
 }
@@ -131,7 +151,8 @@ static void on_change(void *arg, const struct transfer *t)
 	gpointer before = g_hash_table_lookup(sim->places, &t->id);
 
 	sim->visits[t->state]++;
-	if (before && t->place != TRANSFER_NOWHERE &&
+	/* What nobody is asked about goes on as soon as it is out of its sender's reach. */
+	if (before && t->place != TRANSFER_NOWHERE && t->kind == TRANSFER_FILES &&
 		(enum transfer_place)GPOINTER_TO_UINT(before) != t->place)
 		sim_violate(
 			sim, "transfer %" PRIu64 " went from one VM to the other directly", t->id);
@@ -140,6 +161,30 @@ static void on_change(void *arg, const struct transfer *t)
 	else
 		g_hash_table_replace(sim->places, g_memdup2(&t->id, sizeof t->id),
 			GUINT_TO_POINTER((guint)t->place));
+}
+
+static void on_dispvm(void *arg, const struct dispvm *d)
+{
+	struct sim *sim = arg;
+
+	sim->dispvm_visits[d->state]++;
+	sim_trace(sim, "%s is %s", d->id.name, dispvm_state_name(d->state));
+}
+
+static void on_notice(void *arg, const char *what, const char *for_vm)
+{
+	struct sim *sim = arg;
+
+	sim->n_notices++;
+	sim_trace(sim, "the user is told: %s, for %s", what, for_vm);
+}
+
+static void on_prepared(void *arg, bool ok, enum qpen_error error)
+{
+	struct sim *sim = arg;
+
+	(void)error;
+	sim->n_prepared += ok ? 1 : 0;
 }
 
 /* What follows every event: is all well, or did the daemon die in it? */
@@ -167,6 +212,11 @@ static void restart_crashed(struct sim *sim)
 
 void sim_start(struct sim *sim)
 {
+	const struct exchange_observer observer = {.transfer = on_change,
+		.dispvm = on_dispvm,
+		.notice = on_notice,
+		.prepared = on_prepared,
+		.arg = sim};
 	struct exchange_ports ports = sim_ports(sim);
 	int rc;
 
@@ -176,7 +226,7 @@ void sim_start(struct sim *sim)
 	sim->alarm_ms = CLOCK_NEVER;
 	sim->x = exchange_create(&ports, &sim->limits);
 	sim->events = exchange_events(sim->x);
-	exchange_set_observer(sim->x, on_change, sim);
+	exchange_set_observer(sim->x, &observer);
 	sim->in_event = true;
 	rc = exchange_start(sim->x);
 	if (rc < 0 && !sim->crashed)
@@ -196,6 +246,7 @@ void sim_stop(struct sim *sim)
 	g_array_set_size(sim->questions, 0);
 	g_hash_table_remove_all(sim->stale);
 	g_hash_table_remove_all(sim->places);
+	sim->surveying = sim->survey_again = false;
 	for (guint i = 0; i < sim->vms->len; i++) {
 		struct sim_vm *vm = sim->vms->pdata[i];
 
@@ -252,7 +303,16 @@ bool sim_has_job(const struct sim *sim, enum sim_job_kind kind, uint64_t id)
 
 void sim_drop(struct sim *sim, unsigned index)
 {
+	enum sim_job_kind kind = g_array_index(sim->jobs, struct sim_job, index).kind;
+
+	if (kind == SIM_SURVEY || kind == SIM_EV_SURVEYED)
+		sim->surveying = false;
 	g_array_remove_index(sim->jobs, index);
+}
+
+static bool can_act(const struct sim_vm *vm)
+{
+	return vm->running && !vm->paused && !vm->down;
 }
 
 bool sim_can_do(struct sim *sim, const struct sim_job *job)
@@ -261,9 +321,9 @@ bool sim_can_do(struct sim *sim, const struct sim_job *job)
 
 	switch (job->kind) {
 	case SIM_CONNECT:
-		return disk && disk->vm->running && disk->nodes && !disk->vm->never_connects;
+		return disk && can_act(disk->vm) && disk->nodes && !disk->vm->never_connects;
 	case SIM_RELEASE:
-		return disk && disk->vm->running && disk->nodes && !disk->vm->never_releases;
+		return disk && can_act(disk->vm) && disk->nodes && !disk->vm->never_releases;
 	case SIM_LOOP_FREE:
 		return disk && !disk->vm->holds_loop;
 	case SIM_MAKE:
@@ -276,6 +336,18 @@ bool sim_can_do(struct sim *sim, const struct sim_job *job)
 	case SIM_EV_LOST:
 	case SIM_EV_DETACHED:
 	case SIM_EV_ANSWERED:
+	case SIM_DOM_BUILD:
+	case SIM_DOM_FINISH:
+	case SIM_DOM_UNPAUSE:
+	case SIM_DOM_DESTROY:
+	case SIM_PREPARE:
+	case SIM_SURVEY:
+	case SIM_EV_DOM_MADE:
+	case SIM_EV_DOM_FAILED:
+	case SIM_EV_DOM_UNPAUSED:
+	case SIM_EV_DOM_DESTROYED:
+	case SIM_EV_PREPARED:
+	case SIM_EV_SURVEYED:
 		return sim->x != NULL;
 	}
 	return false;
@@ -305,6 +377,15 @@ static void do_make(struct sim *sim, const struct sim_job *job)
 	}
 	g_hash_table_add(sim->images, g_strdup(job->image));
 	sim_push(sim, SIM_EV_MADE, job->id);
+}
+
+/* What the user says yes to may go to its receiver. */
+static void note_answer(struct sim *sim, const struct sim_job *job)
+{
+	const struct transfer *t = exchange_find(sim->x, job->id);
+
+	if (t && t->state == TRANSFER_ASKING && job->yes)
+		g_hash_table_add(sim->approved, g_strdup(t->image));
 }
 
 static void deliver(struct sim *sim, const struct sim_job *job)
@@ -338,12 +419,27 @@ static void deliver(struct sim *sim, const struct sim_job *job)
 		e->disk_detached(e->ctx, job->id, job->place);
 		break;
 	case SIM_EV_ANSWERED:
+		note_answer(sim, job);
 		e->answered(e->ctx, job->id, job->yes);
+		break;
+	case SIM_EV_DOM_MADE:
+	case SIM_EV_DOM_FAILED:
+	case SIM_EV_DOM_UNPAUSED:
+	case SIM_EV_DOM_DESTROYED:
+	case SIM_EV_PREPARED:
+	case SIM_EV_SURVEYED:
+		sim_tell_domain_event(sim, job);
 		break;
 	case SIM_CONNECT:
 	case SIM_RELEASE:
 	case SIM_LOOP_FREE:
 	case SIM_MAKE:
+	case SIM_DOM_BUILD:
+	case SIM_DOM_FINISH:
+	case SIM_DOM_UNPAUSE:
+	case SIM_DOM_DESTROY:
+	case SIM_PREPARE:
+	case SIM_SURVEY:
 		g_assert_not_reached();
 	}
 	after_event(sim);
@@ -366,6 +462,18 @@ static const char *job_name(enum sim_job_kind kind)
 		[SIM_EV_LOST] = "event: lost",
 		[SIM_EV_DETACHED] = "event: detached",
 		[SIM_EV_ANSWERED] = "event: answered",
+		[SIM_DOM_BUILD] = "half a VM is made: disp",
+		[SIM_DOM_FINISH] = "the VM is made: disp",
+		[SIM_DOM_UNPAUSE] = "the VM is let run: disp",
+		[SIM_DOM_DESTROY] = "the VM is destroyed: disp",
+		[SIM_PREPARE] = "the save file is made",
+		[SIM_SURVEY] = "the domains are looked at",
+		[SIM_EV_DOM_MADE] = "event: VM made",
+		[SIM_EV_DOM_FAILED] = "event: VM failed",
+		[SIM_EV_DOM_UNPAUSED] = "event: VM runs",
+		[SIM_EV_DOM_DESTROYED] = "event: VM destroyed",
+		[SIM_EV_PREPARED] = "event: prepared",
+		[SIM_EV_SURVEYED] = "event: surveyed",
 	};
 
 	return names[kind];
@@ -378,7 +486,9 @@ void sim_do(struct sim *sim, unsigned index, bool keep)
 
 	sim_trace(sim, "%s %" PRIu64 " (place %d, domain %u)", job_name(job.kind), job.id,
 		(int)job.place, job.domid);
-	if (!keep || job.kind < SIM_EV_DOMAINS)
+	/* A look that was told twice would be an old one the second time: the port has none such.
+	 */
+	if (!keep || job.kind < SIM_EV_DOMAINS || job.kind == SIM_EV_SURVEYED)
 		sim_drop(sim, index);
 	switch (job.kind) {
 	case SIM_CONNECT:
@@ -393,6 +503,20 @@ void sim_do(struct sim *sim, unsigned index, bool keep)
 	case SIM_MAKE:
 		do_make(sim, &job);
 		return;
+	case SIM_DOM_BUILD:
+	case SIM_DOM_FINISH:
+	case SIM_DOM_UNPAUSE:
+	case SIM_DOM_DESTROY:
+	case SIM_PREPARE:
+	case SIM_SURVEY:
+		sim_do_domain_job(sim, &job);
+		return;
+	case SIM_EV_DOM_MADE:
+	case SIM_EV_DOM_FAILED:
+	case SIM_EV_DOM_UNPAUSED:
+	case SIM_EV_DOM_DESTROYED:
+	case SIM_EV_PREPARED:
+	case SIM_EV_SURVEYED:
 	case SIM_EV_DOMAINS:
 	case SIM_EV_MAILBOX:
 	case SIM_EV_MADE:
@@ -491,6 +615,8 @@ void sim_rest(struct sim *sim)
 	sim->crash_in = 0;
 	if (!sim->x)
 		sim_start(sim);
+	/* A pool would be filled anew for ever. */
+	sim_set_pool(sim, 0);
 	sim_run(sim);
 	while (sim->alarm_ms != CLOCK_NEVER && !sim->violation) {
 		sim->now_ms = MAX(sim->now_ms, sim->alarm_ms);
@@ -511,6 +637,14 @@ void sim_rest(struct sim *sim)
 		sim_violate(sim, "%u disks are left", sim_n_disks(sim));
 	if (sim->questions->len > 0)
 		sim_violate(sim, "%u questions are left", sim->questions->len);
+	if (sim_n_dispvms(sim) > 0)
+		sim_violate(sim, "%u DisposableVMs are left", sim_n_dispvms(sim));
+	if (g_hash_table_size(sim->dispvms) > 0)
+		sim_violate(sim, "%u records of DisposableVMs are left",
+			g_hash_table_size(sim->dispvms));
+	if (sim_n_disposable_vms(sim) > 0)
+		sim_violate(sim, "%u VMs are left that were made for a file",
+			sim_n_disposable_vms(sim));
 	check_requests_at_rest(sim);
 }
 
@@ -533,6 +667,28 @@ struct sim_vm *sim_find_named(struct sim *sim, const char *name)
 		struct sim_vm *vm = sim->vms->pdata[i];
 
 		if (vm->running && strcmp(vm->id.name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct sim_vm *sim_find_instance(struct sim *sim, const struct vm_id *id)
+{
+	for (guint i = 0; i < sim->vms->len; i++) {
+		struct sim_vm *vm = sim->vms->pdata[i];
+
+		if (vm->id.domid == id->domid && strcmp(vm->id.uuid, id->uuid) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct sim_vm *sim_find_uuid(struct sim *sim, const char *uuid)
+{
+	for (guint i = 0; i < sim->vms->len; i++) {
+		struct sim_vm *vm = sim->vms->pdata[i];
+
+		if (vm->running && strcmp(vm->id.uuid, uuid) == 0)
 			return vm;
 	}
 	return NULL;
@@ -582,15 +738,23 @@ void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned)
 	sim_push(sim, SIM_EV_DOMAINS, 0);
 }
 
+void sim_shut_down(struct sim *sim, struct sim_vm *vm)
+{
+	sim_trace(sim, "VM %s, domain %u, shuts down", vm->id.name, vm->id.domid);
+	vm->down = true;
+	sim_push(sim, SIM_EV_DOMAINS, 0);
+}
+
 struct sim_request *sim_ask(struct sim *sim, struct sim_vm *vm, const char *text)
 {
 	struct sim_request *r;
 
-	if (!vm->running || !vm->has_mailbox || vm->mail_len > 0)
+	if (!can_act(vm) || !vm->has_mailbox || vm->mail_len > 0)
 		return NULL;
 	r = g_new0(struct sim_request, 1);
 	r->vm = vm;
 	g_snprintf(r->id, sizeof r->id, "r%u", ++sim->n_ids);
+	g_strlcpy(r->text, text, sizeof r->text);
 	vm->mail_len = (size_t)g_snprintf(vm->mail, sizeof vm->mail, "%s #%s", text, r->id);
 	vm->mail_request = r;
 	g_ptr_array_add(sim->requests, r);
@@ -602,7 +766,7 @@ struct sim_request *sim_ask(struct sim *sim, struct sim_vm *vm, const char *text
 
 bool sim_write(struct sim *sim, struct sim_vm *vm, const void *bytes, size_t len)
 {
-	if (!vm->running || !vm->has_mailbox)
+	if (!can_act(vm) || !vm->has_mailbox)
 		return false;
 	g_assert_cmpuint(len, <=, sizeof vm->mail);
 	memcpy(vm->mail, bytes, len);
@@ -617,7 +781,7 @@ bool sim_write(struct sim *sim, struct sim_vm *vm, const void *bytes, size_t len
 
 void sim_delete_mailbox(struct sim *sim, struct sim_vm *vm)
 {
-	if (!vm->running || !vm->has_mailbox)
+	if (!can_act(vm) || !vm->has_mailbox)
 		return;
 	sim_trace(sim, "%s deletes its mailbox", vm->id.name);
 	vm->has_mailbox = false;
@@ -723,7 +887,41 @@ bool sim_cancel(struct sim *sim, uint64_t id)
 	return ok;
 }
 
-/* ---- transfers ---- */
+bool sim_discard_dispvm(struct sim *sim, const char *name)
+{
+	bool ok;
+
+	sim_trace(sim, "the user removes %s", name);
+	sim->in_event = sim->discarding = true;
+	ok = exchange_discard_dispvm(sim->x, name);
+	sim->discarding = false;
+	after_event(sim);
+	restart_crashed(sim);
+	return ok;
+}
+
+void sim_set_pool(struct sim *sim, unsigned n)
+{
+	sim->limits.dispvm.pool = n;
+	sim_trace(sim, "the pool is to have %u", n);
+	sim->in_event = true;
+	exchange_set_limits(sim->x, &sim->limits);
+	after_event(sim);
+	restart_crashed(sim);
+}
+
+bool sim_ask_to_prepare(struct sim *sim)
+{
+	bool ok;
+
+	sim->in_event = true;
+	ok = exchange_prepare(sim->x);
+	after_event(sim);
+	restart_crashed(sim);
+	return ok;
+}
+
+/* ---- transfers and DisposableVMs ---- */
 
 static void count_one(void *arg, const struct transfer *t)
 {
@@ -758,4 +956,57 @@ const struct transfer *sim_transfer_of(struct sim *sim, const char *sender)
 
 	exchange_visit(sim->x, find_one, &search);
 	return search.found;
+}
+
+struct dispvm_search {
+	const char *opener; /* NULL: any */
+	enum dispvm_state state;
+	unsigned n, n_in_state;
+	const struct dispvm *found;
+};
+
+static void look_at_dispvm(void *arg, const struct dispvm *d)
+{
+	struct dispvm_search *search = arg;
+
+	search->n++;
+	search->n_in_state += d->state == search->state ? 1 : 0;
+	if (search->opener && strcmp(d->opener.name, search->opener) == 0)
+		search->found = d;
+}
+
+unsigned sim_n_dispvms(struct sim *sim)
+{
+	struct dispvm_search search = {0};
+
+	exchange_visit_dispvms(sim->x, look_at_dispvm, &search);
+	return search.n;
+}
+
+unsigned sim_n_dispvms_in(struct sim *sim, enum dispvm_state state)
+{
+	struct dispvm_search search = {.state = state};
+
+	exchange_visit_dispvms(sim->x, look_at_dispvm, &search);
+	return search.n_in_state;
+}
+
+const struct dispvm *sim_dispvm_of(struct sim *sim, const char *opener)
+{
+	struct dispvm_search search = {.opener = opener};
+
+	exchange_visit_dispvms(sim->x, look_at_dispvm, &search);
+	return search.found;
+}
+
+unsigned sim_n_disposable_vms(const struct sim *sim)
+{
+	unsigned n = 0;
+
+	for (guint i = 0; i < sim->vms->len; i++) {
+		const struct sim_vm *vm = sim->vms->pdata[i];
+
+		n += vm->running && vm->is_disposable ? 1 : 0;
+	}
+	return n;
 }

@@ -33,6 +33,21 @@ struct sim_vm {
 	struct sim_request *mail_request; /* what stands in the mailbox, if it is tracked */
 	bool mail_read; /* the daemon has it, but it is neither written down nor answered */
 
+	/* A DisposableVM, made by the domains port. */
+	bool is_disposable;
+	uint64_t number;
+	bool half;   /* it is being made, or whoever made it was killed */
+	bool paused; /* it does nothing */
+	bool down;   /* it has shut down, and is still there */
+	bool has_run;
+	/* Whose file it was given, ever. */
+	char opener_uuid[37];
+	char opener_name[QPEN_NAME_MAX + 1];
+	char seq[QPEN_SEQ_MAX + 1];
+	bool view;
+	bool survey_missed; /* the look that is under way did not find it running */
+	unsigned n_missed;  /* how often the exchange was told so */
+
 	bool never_connects, never_releases;
 	bool holds_loop; /* the kernel does not give up the loop devices of its disks */
 	/* Requests without an ID can only be counted. */
@@ -42,6 +57,7 @@ struct sim_vm {
 
 struct sim_request {
 	char id[QPEN_ID_MAX + 1]; /* empty: none, as in 2010 */
+	char text[96];            /* its beginning */
 	struct sim_vm *vm;
 	bool taken; /* it is out of the mailbox: recorded, or answered */
 	unsigned n_waits, n_finals;
@@ -71,6 +87,12 @@ enum sim_job_kind {
 	SIM_LOOP_FREE,
 	/* the daemon's own ports: gone with it */
 	SIM_MAKE,
+	SIM_DOM_BUILD,  /* half of a DisposableVM is there; `id` is its number in all of these */
+	SIM_DOM_FINISH, /* all of it is */
+	SIM_DOM_UNPAUSE,
+	SIM_DOM_DESTROY,
+	SIM_PREPARE,
+	SIM_SURVEY, /* what it sees now is told later */
 	SIM_EV_DOMAINS,
 	SIM_EV_MAILBOX,
 	SIM_EV_MADE,
@@ -80,6 +102,12 @@ enum sim_job_kind {
 	SIM_EV_LOST,
 	SIM_EV_DETACHED,
 	SIM_EV_ANSWERED,
+	SIM_EV_DOM_MADE,
+	SIM_EV_DOM_FAILED,
+	SIM_EV_DOM_UNPAUSED,
+	SIM_EV_DOM_DESTROYED,
+	SIM_EV_PREPARED,
+	SIM_EV_SURVEYED,
 };
 
 struct sim_job {
@@ -110,6 +138,12 @@ struct sim {
 	GHashTable *places;   /* id -> where the transfer was last seen */
 	GHashTable *stale; /* ids whose attach failed, so that the record is older than the state */
 	GArray *questions; /* ids */
+	GHashTable *approved; /* images that the user said yes to */
+	GHashTable *plans;   /* number -> struct domain_plan: what the domains port was asked for */
+	GHashTable *dispvms; /* number -> struct dispvm, as it was written down last */
+	GArray *seen;        /* struct domain_seen: what the last look at the domains saw */
+	bool seen_memory_low;
+	bool surveying, survey_again;
 	uint32_t next_domid;
 	unsigned n_names, n_ids, n_uuids, n_numbers;
 
@@ -118,11 +152,21 @@ struct sim {
 	bool attach_fails; /* nor disks attached */
 	bool commit_fails;
 	bool identify_fails; /* xenstore does not say who a domain is */
-	unsigned crash_in;   /* the daemon dies at that many calls into the ports; 0: it does not */
+	bool no_templates;   /* no DisposableVMs are configured */
+	bool no_memory;      /* none can be made */
+	bool memory_low;     /* nor any for the pool, and it should give some back */
+	bool make_fails;     /* nor made to the end */
+	bool unpause_fails, prepare_fails;
+	bool prepared;     /* the save file is there */
+	bool discarding;   /* the user removes a DisposableVM, in the event under way */
+	unsigned crash_in; /* the daemon dies at that many calls into the ports; 0: it does not */
 	bool crashed;
 
 	unsigned n_events; /* delivered to the exchange */
 	unsigned visits[TRANSFER_N_STATES];
+	unsigned dispvm_visits[DISPVM_N_STATES];
+	unsigned n_saved, n_unchanged, n_lost; /* how transactions ended */
+	unsigned n_notices, n_prepared;
 	bool trace;
 	char *violation;
 };
@@ -151,6 +195,8 @@ struct sim_vm *sim_find_named(struct sim *sim, const char *name);
 /* `cleaned`: the toolstack has taken its disks' nodes away, as `xl destroy` does. */
 void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned);
 void sim_rename_vm(struct sim_vm *vm, const char *name);
+/* It ends, and stays there until it is destroyed. */
+void sim_shut_down(struct sim *sim, struct sim_vm *vm);
 /* Somebody else takes the disk away, as `xl block-detach` does. */
 void sim_take_disk(struct sim *sim, struct sim_disk *disk);
 
@@ -163,6 +209,9 @@ void sim_delete_mailbox(struct sim *sim, struct sim_vm *vm);
 void sim_answer(struct sim *sim, uint64_t id, bool yes);
 bool sim_is_asked(const struct sim *sim, uint64_t id);
 bool sim_cancel(struct sim *sim, uint64_t id);
+bool sim_discard_dispvm(struct sim *sim, const char *name);
+void sim_set_pool(struct sim *sim, unsigned n);
+bool sim_ask_to_prepare(struct sim *sim);
 
 /* ---- time and jobs ---- */
 
@@ -186,6 +235,12 @@ unsigned sim_n_disks(const struct sim *sim); /* but those abandoned */
 unsigned sim_n_transfers(struct sim *sim);
 /* The newest transfer of that sender, or NULL. */
 const struct transfer *sim_transfer_of(struct sim *sim, const char *sender);
+unsigned sim_n_dispvms(struct sim *sim);
+unsigned sim_n_dispvms_in(struct sim *sim, enum dispvm_state state);
+/* The newest of that opener, "" for the pool; NULL: none. Valid until the next event. */
+const struct dispvm *sim_dispvm_of(struct sim *sim, const char *opener);
+/* DisposableVMs that are there, halves included. */
+unsigned sim_n_disposable_vms(const struct sim *sim);
 
 /* ---- for the simulation's own files ---- */
 
@@ -201,6 +256,22 @@ void sim_remove_disk(struct sim *sim, struct sim_disk *disk);
 /* The nodes are gone: the kernel will let go of the loop device. */
 void sim_remove_nodes(struct sim *sim, struct sim_disk *disk);
 struct exchange_ports sim_ports(struct sim *sim);
+struct domains_port sim_domains_port(struct sim *sim);
+/* Every call that changes something passes here: false when the daemon has been killed, so that
+ * nothing which it would still have done takes effect. */
+bool sim_lives(struct sim *sim);
+/* The VM of exactly that identity, as it was; NULL if there never was one. */
+struct sim_vm *sim_find_instance(struct sim *sim, const struct vm_id *id);
+struct sim_vm *sim_find_uuid(struct sim *sim, const char *uuid);
+/* Does a job of the domains port that is no event. */
+void sim_do_domain_job(struct sim *sim, const struct sim_job *job);
+/* Raises an event of the domains port. */
+void sim_tell_domain_event(struct sim *sim, const struct sim_job *job);
+/* A step of a DisposableVM is being written down. */
+void sim_check_dispvm_step(struct sim *sim, const struct dispvm *d);
+/* A pendrive is being attached to its receiver. */
+void sim_check_delivery(struct sim *sim, const struct transfer *t, struct sim_vm *vm);
+void sim_check_dispvms(struct sim *sim);
 /* What must hold between any two events. */
 void sim_check(struct sim *sim);
 

@@ -15,17 +15,6 @@ struct checking {
 	uint64_t bytes;
 };
 
-static struct sim_vm *instance_of(struct sim *sim, const struct vm_id *id)
-{
-	for (guint i = 0; i < sim->vms->len; i++) {
-		struct sim_vm *vm = sim->vms->pdata[i];
-
-		if (vm->id.domid == id->domid && strcmp(vm->id.uuid, id->uuid) == 0)
-			return vm;
-	}
-	return NULL;
-}
-
 /* The record is what the exchange knows, so that the next daemon knows it as well. */
 static void check_record(struct sim *sim, const struct transfer *t)
 {
@@ -49,8 +38,8 @@ static void check_record(struct sim *sim, const struct transfer *t)
 
 static void check_question(struct sim *sim, const struct transfer *t)
 {
-	const struct sim_vm *sender = instance_of(sim, &t->sender);
-	const struct sim_vm *receiver = instance_of(sim, &t->receiver);
+	const struct sim_vm *sender = sim_find_instance(sim, &t->sender);
+	const struct sim_vm *receiver = sim_find_instance(sim, &t->receiver);
 
 	if (!sim_is_asked(sim, t->id))
 		return;
@@ -138,6 +127,23 @@ static void count_owed(void *arg, const struct transfer *t)
 		owed->n++;
 }
 
+static void count_owed_by_dispvm(void *arg, const struct dispvm *d)
+{
+	struct owed *owed = arg;
+
+	if (is_pending(&d->to_opener, owed->id) && strcmp(d->opener.uuid, owed->to->uuid) == 0)
+		owed->n++;
+}
+
+static unsigned n_owed(struct sim *sim, const char *id, const struct vm_id *to)
+{
+	struct owed owed = {.id = id, .to = to};
+
+	exchange_visit(sim->x, count_owed, &owed);
+	exchange_visit_dispvms(sim->x, count_owed_by_dispvm, &owed);
+	return owed.n;
+}
+
 /* A request that was taken is answered, or will be: there is no third. */
 static void check_requests(struct sim *sim)
 {
@@ -145,35 +151,35 @@ static void check_requests(struct sim *sim)
 		return;
 	for (guint i = 0; i < sim->requests->len; i++) {
 		const struct sim_request *r = sim->requests->pdata[i];
-		struct owed owed = {.id = r->id, .to = &r->vm->id};
+		unsigned owed;
 
 		/* One that was answered, and is once more, is found then. */
 		if (!r->id[0] || !r->taken || !r->vm->running || r->n_finals > 0)
 			continue;
-		exchange_visit(sim->x, count_owed, &owed);
-		if (owed.n + r->n_finals != 1)
+		owed = n_owed(sim, r->id, &r->vm->id);
+		if (owed + r->n_finals != 1)
 			sim_violate(sim, "request %s of %s has %u answers and %u to come", r->id,
-				r->vm->id.name, r->n_finals, owed.n);
+				r->vm->id.name, r->n_finals, owed);
 	}
 	for (guint i = 0; i < sim->vms->len; i++) {
 		const struct sim_vm *vm = sim->vms->pdata[i];
-		struct owed owed = {.id = QPEN_ID_NONE, .to = &vm->id};
+		unsigned owed;
 
 		if (vm->running && vm->mail_read && !sim->identify_fails)
 			sim_violate(sim, "the request of %s was read and let lie", vm->id.name);
 
 		if (!vm->running || vm->anon_finals == vm->anon_taken)
 			continue;
-		exchange_visit(sim->x, count_owed, &owed);
-		if (owed.n + vm->anon_finals < vm->anon_taken)
+		owed = n_owed(sim, QPEN_ID_NONE, &vm->id);
+		if (owed + vm->anon_finals < vm->anon_taken)
 			sim_violate(sim, "%s asked %u times without an ID: %u answers, %u to come",
-				vm->id.name, vm->anon_taken, vm->anon_finals, owed.n);
+				vm->id.name, vm->anon_taken, vm->anon_finals, owed);
 	}
 }
 
 struct share {
 	const char *uuid;
-	unsigned n, n_queued;
+	unsigned n, n_queued, n_waiting;
 	uint64_t bytes;
 	bool slot_taken; /* the incoming one */
 };
@@ -186,8 +192,11 @@ static void count_share(void *arg, const struct transfer *t)
 		share->n++;
 		share->bytes += t->size_bytes;
 	}
-	if (t->state == TRANSFER_QUEUED && strcmp(t->receiver.uuid, share->uuid) == 0)
-		share->n_queued++;
+	if (t->state == TRANSFER_QUEUED && strcmp(t->receiver.uuid, share->uuid) == 0) {
+		share->n_waiting++;
+		/* Answers are let in however many wait. */
+		share->n_queued += t->kind == TRANSFER_ANSWER ? 0 : 1;
+	}
 	if (t->place == TRANSFER_AT_RECEIVER && strcmp(t->receiver.uuid, share->uuid) == 0)
 		share->slot_taken = true;
 }
@@ -210,8 +219,8 @@ static void check_quotas(struct sim *sim, const struct checking *c)
 		if (share.n_queued > l->max_queue)
 			sim_violate(sim, "too many wait for %s", vm->id.name);
 		/* Nobody waits for a slot that is free. */
-		if (share.n_queued > 0 && !share.slot_taken)
-			sim_violate(sim, "%u wait for the free slot of %s", share.n_queued,
+		if (share.n_waiting > 0 && !share.slot_taken)
+			sim_violate(sim, "%u wait for the free slot of %s", share.n_waiting,
 				vm->id.name);
 	}
 }
@@ -224,6 +233,7 @@ void sim_check(struct sim *sim)
 	check_disks(sim);
 	check_requests(sim);
 	check_quotas(sim, &c);
+	sim_check_dispvms(sim);
 	if (g_hash_table_size(sim->records) > c.n_transfers && !sim->commit_fails)
 		sim_violate(sim, "there are %u records of %u transfers",
 			g_hash_table_size(sim->records), c.n_transfers);

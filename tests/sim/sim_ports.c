@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dispvm_record.h"
 #include "qpen_words.h"
 #include "record.h"
 #include "sim.h"
 
-/*
- * Every call that changes something passes here: false when the daemon has been killed, so that
- * nothing which it would still have done takes effect.
- */
-static bool lives(struct sim *sim)
+bool sim_lives(struct sim *sim)
 {
 	if (!sim->in_event)
 		sim_violate(sim, "a port is called outside of an event");
@@ -37,6 +34,16 @@ static void put_record(struct sim *sim, const struct transfer *t)
 	}
 	record_format(t, text);
 	g_hash_table_replace(sim->records, g_memdup2(&t->id, sizeof t->id), g_strdup(text));
+}
+
+static void put_dispvm(struct sim *sim, const struct dispvm *d)
+{
+	sim_check_dispvm_step(sim, d);
+	if (d->state == DISPVM_GONE)
+		g_hash_table_remove(sim->dispvms, &d->number);
+	else
+		g_hash_table_replace(sim->dispvms, g_memdup2(&d->number, sizeof d->number),
+			g_memdup2(d, sizeof *d));
 }
 
 /* What is done must be written down before, or nobody would know of it after a kill. */
@@ -100,7 +107,7 @@ static int open_mailbox(void *ctx, uint32_t domid)
 	struct sim *sim = ctx;
 	struct sim_vm *vm = sim_find_vm(sim, domid);
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return -EIO;
 	if (!vm)
 		return -ENOENT;
@@ -116,7 +123,7 @@ static void close_mailbox(void *ctx, uint32_t domid)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	for (guint i = 0; i < sim->vms->len; i++) {
 		struct sim_vm *vm = sim->vms->pdata[i];
@@ -131,7 +138,7 @@ static int take_request(void *ctx, uint32_t domid, char *untrusted_out, size_t m
 	struct sim *sim = ctx;
 	struct sim_vm *vm = sim_find_vm(sim, domid);
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return -EIO;
 	if (!vm || !vm->has_mailbox)
 		return -ENOENT;
@@ -232,23 +239,70 @@ static void put_reply(struct sim *sim, const struct store_reply *reply)
 	g_strlcpy(vm->last_reply, text, sizeof vm->last_reply);
 }
 
-static int commit(void *ctx, const struct transfer *t, const struct store_reply *replies,
-	size_t n_replies, uint32_t served)
+/* How a transaction ended must be how it ended. */
+static void check_end(struct sim *sim, const struct store_change *change, size_t i)
+{
+	const char *text = change->replies[i].reply.text;
+	const struct sim_vm *opener = sim_find_vm(sim, change->replies[i].domid);
+	const struct sim_vm *served = sim_find_vm(sim, change->served);
+	const struct transfer *t = change->transfer;
+
+	if (!opener)
+		return;
+	if (g_str_has_suffix(text, " ok saved")) {
+		sim->n_saved++;
+		if (!t || t->kind != TRANSFER_ANSWER || t->state != TRANSFER_TAKING_BACK ||
+			!t->to_receiver.pending || served != opener)
+			sim_violate(sim, "%s has stored nothing, and is told: %s", opener->id.name,
+				text);
+	} else if (g_str_has_suffix(text, " ok unchanged")) {
+		sim->n_unchanged++;
+		if (!served || !served->is_disposable ||
+			strcmp(served->opener_uuid, opener->id.uuid) != 0)
+			sim_violate(sim, "no DisposableVM of %s asked to go, but it is told: %s",
+				opener->id.name, text);
+	} else if (strstr(text, " error lost ")) {
+		sim->n_lost++;
+	}
+}
+
+static int commit(void *ctx, const struct store_change *change)
 {
 	struct sim *sim = ctx;
 	struct sim_vm *vm;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return -EIO;
 	if (sim->commit_fails)
 		return -ENOSPC;
-	vm = served ? sim_find_vm(sim, served) : NULL;
+	vm = change->served ? sim_find_vm(sim, change->served) : NULL;
 	if (vm && vm->mail_read)
 		empty_mailbox(vm);
-	if (t)
-		put_record(sim, t);
-	for (size_t i = 0; i < n_replies; i++)
-		put_reply(sim, &replies[i]);
+	if (change->transfer)
+		put_record(sim, change->transfer);
+	if (change->dispvm)
+		put_dispvm(sim, change->dispvm);
+	for (size_t i = 0; i < change->n_replies; i++) {
+		check_end(sim, change, i);
+		put_reply(sim, &change->replies[i]);
+	}
+	return 0;
+}
+
+static int load_dispvms(void *ctx, store_record_fn fn, void *arg)
+{
+	struct sim *sim = ctx;
+	GHashTableIter iter;
+	gpointer d;
+	char text[RECORD_MAX];
+
+	if (sim->crashed)
+		return -EIO;
+	g_hash_table_iter_init(&iter, sim->dispvms);
+	while (g_hash_table_iter_next(&iter, NULL, &d)) {
+		dispvm_record_format(d, text);
+		fn(arg, text, strlen(text));
+	}
 	return 0;
 }
 
@@ -272,18 +326,6 @@ static int load_records(void *ctx, store_record_fn fn, void *arg)
 static bool is_reachable(const struct sim_disk *disk)
 {
 	return disk->loop_held && !disk->abandoned && (disk->nodes || disk->tracked);
-}
-
-/* The VM that t names, as it was; NULL if the test never had it. */
-static struct sim_vm *find_instance(struct sim *sim, const struct vm_id *id)
-{
-	for (guint i = 0; i < sim->vms->len; i++) {
-		struct sim_vm *vm = sim->vms->pdata[i];
-
-		if (vm->id.domid == id->domid && strcmp(vm->id.uuid, id->uuid) == 0)
-			return vm;
-	}
-	return NULL;
 }
 
 static void check_attach(struct sim *sim, const struct transfer *t, const struct sim_vm *vm)
@@ -312,10 +354,10 @@ static void attach(void *ctx, const struct transfer *t)
 {
 	struct sim *sim = ctx;
 	const struct vm_id *id = t->place == TRANSFER_AT_SENDER ? &t->sender : &t->receiver;
-	struct sim_vm *vm = find_instance(sim, id);
+	struct sim_vm *vm = sim_find_instance(sim, id);
 	struct sim_disk *disk;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	if (t->place == TRANSFER_NOWHERE) {
 		sim_violate(sim, "transfer %" PRIu64 " is attached to nowhere", t->id);
@@ -327,6 +369,8 @@ static void attach(void *ctx, const struct transfer *t)
 		g_hash_table_add(sim->stale, g_memdup2(&t->id, sizeof t->id));
 		return;
 	}
+	if (t->place == TRANSFER_AT_RECEIVER)
+		sim_check_delivery(sim, t, vm);
 	disk = g_new0(struct sim_disk, 1);
 	*disk = (struct sim_disk){
 		.number = ++sim->n_numbers,
@@ -371,7 +415,7 @@ static void detach(void *ctx, const struct transfer *t)
 	struct sim *sim = ctx;
 	struct sim_disk *disk;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	disk = begin_detach(sim, t);
 	if (disk && disk->nodes && !disk->closing) {
@@ -386,7 +430,7 @@ static void detach_force(void *ctx, const struct transfer *t)
 	struct sim *sim = ctx;
 	struct sim_disk *disk;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	disk = begin_detach(sim, t);
 	if (disk)
@@ -398,7 +442,7 @@ static void abandon(void *ctx, const struct transfer *t)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	for (guint i = 0; i < sim->disks->len; i++) {
 		struct sim_disk *disk = sim->disks->pdata[i];
@@ -418,7 +462,7 @@ static void resume(void *ctx, const struct transfer *t)
 	struct sim *sim = ctx;
 	struct sim_disk *disk = sim_find_disk(sim, t->id, t->place);
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	if (disk)
 		disk->tracked = true;
@@ -432,7 +476,7 @@ static void sweep_disks(void *ctx)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	for (guint i = 0; i < sim->disks->len; i++) {
 		struct sim_disk *disk = sim->disks->pdata[i];
@@ -459,7 +503,7 @@ static void make(void *ctx, const struct transfer *t)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	check_written(sim, t, "the making");
 	g_hash_table_remove(sim->images, t->image);
@@ -482,7 +526,7 @@ static void remove_image(void *ctx, const struct transfer *t)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	check_remove(sim, t);
 	for (guint i = sim->jobs->len; i-- > 0;) {
@@ -507,7 +551,7 @@ static void sweep_images(void *ctx, const char *const *keep, size_t n_keep)
 	GHashTableIter iter;
 	gpointer name;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	g_hash_table_iter_init(&iter, sim->images);
 	while (g_hash_table_iter_next(&iter, &name, NULL)) {
@@ -524,7 +568,7 @@ static void sweep_images(void *ctx, const char *const *keep, size_t n_keep)
 
 static void check_alive(struct sim *sim, const struct vm_id *id, const char *role)
 {
-	const struct sim_vm *vm = find_instance(sim, id);
+	const struct sim_vm *vm = sim_find_instance(sim, id);
 
 	if (!vm || vm->known_dead)
 		sim_violate(
@@ -536,7 +580,7 @@ static void ask(void *ctx, const struct question *q)
 	struct sim *sim = ctx;
 	const struct transfer *t;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	t = exchange_find(sim->x, q->id);
 	if (!t) {
@@ -564,7 +608,7 @@ static void withdraw(void *ctx, uint64_t id)
 {
 	struct sim *sim = ctx;
 
-	if (!lives(sim))
+	if (!sim_lives(sim))
 		return;
 	for (guint i = sim->questions->len; i-- > 0;)
 		if (g_array_index(sim->questions, uint64_t, i) == id)
@@ -596,6 +640,7 @@ struct exchange_ports sim_ports(struct sim *sim)
 				.take_request = take_request,
 				.commit = commit,
 				.load_records = load_records,
+				.load_dispvms = load_dispvms,
 			},
 		.blocks =
 			{
@@ -617,6 +662,7 @@ struct exchange_ports sim_ports(struct sim *sim)
 				.sweep = sweep_images,
 			},
 		.asker = {.ctx = sim, .ask = ask, .withdraw = withdraw},
+		.domains = sim_domains_port(sim),
 		.clock = {.ctx = sim, .now_ms = now_ms, .set_alarm = set_alarm},
 	};
 }

@@ -22,6 +22,7 @@ static enum transfer_place place_in(enum transfer_state state)
 		return TRANSFER_AT_RECEIVER;
 	case TRANSFER_MAKING:
 	case TRANSFER_ASKING:
+	case TRANSFER_STARTING_VM:
 	case TRANSFER_QUEUED:
 	case TRANSFER_REFUSING:
 	case TRANSFER_DISCARDING:
@@ -57,6 +58,8 @@ static struct transfer large(enum transfer_state state)
 		.sender_alive = true,
 		.receiver = {UINT32_MAX, "22222222-2222-2222-2222-222222222222", NAME63},
 		.receiver_known = true,
+		.kind = TRANSFER_ANSWER,
+		.view = true,
 		.seq = ID32,
 		.to_sender = {true, ID32},
 		.to_receiver = {true, ID32},
@@ -84,7 +87,9 @@ static void assert_same(const struct transfer *a, const struct transfer *b)
 	g_assert_cmpstr(a->receiver.uuid, ==, b->receiver.uuid);
 	g_assert_cmpstr(a->receiver.name, ==, b->receiver.name);
 	g_assert_cmpint(a->receiver_known, ==, b->receiver_known);
+	g_assert_cmpint(a->kind, ==, b->kind);
 	g_assert_cmpstr(a->seq, ==, b->seq);
+	g_assert_cmpint(a->view, ==, b->view);
 	g_assert_cmpint(a->to_sender.pending, ==, b->to_sender.pending);
 	g_assert_cmpstr(a->to_sender.id, ==, b->to_sender.id);
 	g_assert_cmpint(a->to_receiver.pending, ==, b->to_receiver.pending);
@@ -204,14 +209,15 @@ static const struct {
 	const char *label, *find, *replace;
 	enum record_result result;
 } edits[] = {
-	{"another version", "version=1", "version=2", RECORD_OTHER_VERSION},
-	{"the oldest version", "version=1", "version=0", RECORD_OTHER_VERSION},
-	{"a version of 20 digits", "version=1", "version=18446744073709551615",
+	{"another version", "version=2", "version=3", RECORD_OTHER_VERSION},
+	{"the version before", "version=2", "version=1", RECORD_OTHER_VERSION},
+	{"the oldest version", "version=2", "version=0", RECORD_OTHER_VERSION},
+	{"a version of 20 digits", "version=2", "version=18446744073709551615",
 		RECORD_OTHER_VERSION},
-	{"a version beyond 64 bits", "version=1", "version=18446744073709551616", RECORD_BAD},
-	{"no version", "version=1\n", "", RECORD_BAD},
-	{"version empty", "version=1", "version=", RECORD_BAD},
-	{"version with a zero", "version=1", "version=01", RECORD_BAD},
+	{"a version beyond 64 bits", "version=2", "version=18446744073709551616", RECORD_BAD},
+	{"no version", "version=2\n", "", RECORD_BAD},
+	{"version empty", "version=2", "version=", RECORD_BAD},
+	{"version with a zero", "version=2", "version=02", RECORD_BAD},
 	{"a key twice", "id=1\n", "id=1\nid=1\n", RECORD_BAD},
 	{"a key too many", "id=1\n", "id=1\ncolour=red\n", RECORD_BAD},
 	{"a key missing", "forced=0\n", "", RECORD_BAD},
@@ -238,11 +244,17 @@ static const struct {
 	{"a name of 64", "sender-name=w", "sender-name=" NAME63 "4", RECORD_BAD},
 	{"a uuid of 37", "sender-uuid=u", "sender-uuid=1111111111111111111111111111111111111",
 		RECORD_BAD},
+	{"an unknown kind", "kind=0", "kind=3", RECORD_BAD},
+	{"no kind", "kind=0\n", "", RECORD_BAD},
+	{"a view of 2", "view=0", "view=2", RECORD_BAD},
+	{"making a VM, but in the sender's reach", "state=asking\nplace=0",
+		"state=starting-vm\nplace=1", RECORD_BAD},
+	{"making a VM", "state=asking", "state=starting-vm", RECORD_OK},
 	{"a SEQ of 33", "seq=0", "seq=" ID32 "x", RECORD_BAD},
 	{"an ID that is none", "to-sender=", "to-sender=a b", RECORD_BAD},
 	{"an ID of 33", "to-sender=", "to-sender=" ID32 "x", RECORD_BAD},
 	{"a deadline beyond 2^63", "deadline=0", "deadline=9223372036854775808", RECORD_BAD},
-	{"a blank line before", "version=1", "\nversion=1", RECORD_BAD},
+	{"a blank line before", "version=2", "\nversion=2", RECORD_BAD},
 };
 
 static void test_edited(void)
