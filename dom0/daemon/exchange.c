@@ -508,6 +508,14 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 	carry_out(x, &node->entry, &step, &turn);
 }
 
+/* It may have been renamed since `new`: the receiver and the user see its name of now. */
+static void feed_send(struct exchange *x, const struct vm_node *vm, struct transfer_entry *e,
+	const struct transfer_event *event, struct dispvm_turn *turn)
+{
+	strcpy(e->t.sender.name, vm->vm.id.name);
+	feed_with(x, e, event, turn);
+}
+
 /* An ordinary pendrive. */
 static void send_files(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
@@ -515,6 +523,7 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	struct transfer_entry *e = vm->vm.outgoing;
 	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
+	struct dispvm_turn turn = {0};
 
 	/* Looking for a renamed VM can show that the sender itself has gone. */
 	if (e->sender != &vm->vm)
@@ -526,7 +535,7 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	event.receiver = &receiver;
 	event.receiver_known = to != NULL;
 	registry_set_receiver(e, to ? &to->vm : NULL);
-	feed(x, e, &event);
+	feed_send(x, vm, e, &event, &turn);
 }
 
 /* One file for a DisposableVM, which may have to be made first. */
@@ -546,7 +555,7 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 	}
 	event.receiver = &nobody;
 	event.preparing = turn.node->d.state == DISPVM_PREPARING;
-	feed_with(x, e, &event, &turn);
+	feed_send(x, vm, e, &event, &turn);
 }
 
 /* The file back from the DisposableVM that was made for it. */
@@ -578,7 +587,7 @@ static void send_answer(struct exchange *x, struct vm_node *vm, const struct req
 	disposables_step(x, node, &answer, &turn);
 	event.receiver = &to->vm.id;
 	registry_set_receiver(e, &to->vm);
-	feed_with(x, e, &event, &turn);
+	feed_send(x, vm, e, &event, &turn);
 }
 
 static void request_send(struct exchange *x, struct vm_node *vm, const struct request *request)
@@ -589,8 +598,6 @@ static void request_send(struct exchange *x, struct vm_node *vm, const struct re
 		answer_error(x, vm, request->id, verdict.error, verdict.text);
 		return;
 	}
-	/* It may have been renamed since `new`; the user is asked about the VM of this name. */
-	strcpy(vm->vm.outgoing->t.sender.name, vm->vm.id.name);
 	if (strcmp(request->dest, QPEN_DISPOSABLE) == 0)
 		send_request(x, vm, request);
 	else if (strcmp(request->seq, QPEN_SEQ_NONE) != 0)
