@@ -355,7 +355,6 @@ static bool store_over(const struct answer *answer, const struct dvm_header *hea
 	struct seq_record *record, GError **error)
 {
 	autodraft draft = {.folder = -1, .fd = -1};
-	autofd original = -1;
 	g_autofree char *folder = g_path_get_dirname(record->path);
 	g_autofree char *name = g_path_get_basename(record->path);
 	struct target target = {
@@ -368,7 +367,8 @@ static bool store_over(const struct answer *answer, const struct dvm_header *hea
 	};
 	bool ok = store_beside(&target, header, error);
 
-	original = target.original;
+	if (target.original >= 0)
+		close(target.original);
 	return ok;
 }
 
