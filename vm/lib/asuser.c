@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "argv.h"
 #include "fail.h"
 #include "journal.h"
 #include "scope.h"
@@ -221,10 +221,10 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(const struct asuser *user, const struct asuser_job *job, int report)
+static void run_child(
+	const struct asuser *user, const struct asuser_job *job, char *const *argv, int report)
 {
 	struct verdict verdict;
-	char *const *argv = (char *const *)(uintptr_t)job->argv;
 	ssize_t written;
 
 	reset_signals();
@@ -264,6 +264,7 @@ static bool hear_verdict(int report, const struct asuser *user, const char *prog
 
 pid_t asuser_spawn(const struct asuser *user, const struct asuser_job *job, GError **error)
 {
+	g_auto(GStrv) argv = argv_copy(job->argv);
 	int pipe_fds[2] = {-1, -1};
 	bool ok;
 	pid_t pid;
@@ -276,7 +277,7 @@ pid_t asuser_spawn(const struct asuser *user, const struct asuser_job *job, GErr
 		return -1;
 	}
 	if (pid == 0)
-		run_child(user, job, pipe_fds[1]);
+		run_child(user, job, argv, pipe_fds[1]);
 	close(pipe_fds[1]);
 	ok = hear_verdict(pipe_fds[0], user, job->argv[0], error);
 	close(pipe_fds[0]);

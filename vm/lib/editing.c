@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
@@ -12,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "argv.h"
 #include "descendants.h"
 #include "fail.h"
 #include "scope.h"
@@ -80,7 +80,7 @@ static void unblock_signals(gpointer data G_GNUC_UNUSED)
 
 static bool start(struct wait *wait, GError **error)
 {
-	g_auto(GStrv) argv = g_strdupv((char **)(uintptr_t)wait->editing->argv);
+	g_auto(GStrv) argv = argv_copy(wait->editing->argv);
 	g_autofree char *shown = vm_printable(argv[0], -1);
 	g_autoptr(GError) cause = NULL;
 

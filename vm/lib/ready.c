@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ready.h"
 
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "argv.h"
 #include "fail.h"
 #include "qpen_contract.h"
 
@@ -16,13 +16,14 @@
  */
 static bool wait_for_boot(GError **error)
 {
-	const char *const argv[] = {"systemctl", "is-system-running", "--wait", NULL};
+	const char *const words[] = {"systemctl", "is-system-running", "--wait", NULL};
+	g_auto(GStrv) argv = argv_copy(words);
 	g_autofree char *state = NULL;
 	g_autofree char *shown = NULL;
 	g_autoptr(GError) cause = NULL;
 
-	if (!g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
-		    &state, NULL, NULL, &cause)) {
+	if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &state, NULL, NULL,
+		    &cause)) {
 		g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
 			"systemd cannot be asked whether it has booted: %s", cause->message);
 		return false;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "argv.h"
 #include "asuser.h"
 #include "fail.h"
 #include "giveback.h"
@@ -301,13 +302,14 @@ static void ask_killme(struct mailbox *mailbox)
  */
 static void power_off(struct mailbox *mailbox)
 {
-	const char *const argv[] = {"systemctl", "poweroff", NULL};
+	const char *const words[] = {"systemctl", "poweroff", NULL};
+	g_auto(GStrv) argv = argv_copy(words);
 	g_autoptr(GError) error = NULL;
 	int status = 0;
 
 	if (access(setting("QPEN_SYSTEMD", SYSTEMD_SIGN), F_OK) == 0 &&
-		g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
-			NULL, NULL, &status, &error) &&
+		g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+			&error) &&
 		status == 0) {
 		journal_say(JOURNAL_INFO, "this VM shuts down");
 		return;
@@ -398,12 +400,13 @@ void transaction_request(
 
 static bool start_unit(GError **error)
 {
-	const char *const argv[] = {"systemctl", "--no-block", "start", UNIT, NULL};
+	const char *const words[] = {"systemctl", "--no-block", "start", UNIT, NULL};
+	g_auto(GStrv) argv = argv_copy(words);
 	g_autoptr(GError) cause = NULL;
 	int status = 0;
 
-	if (g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
-		    NULL, NULL, &status, &cause) &&
+	if (g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+		    &cause) &&
 		status == 0)
 		return true;
 	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "systemctl start " UNIT ": %s",

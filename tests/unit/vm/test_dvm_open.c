@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "argv.h"
 #include "asuser.h"
 #include "dvmheader.h"
 #include "fail.h"
@@ -296,16 +297,17 @@ static void test_lets_go_first(void)
 
 static void test_never_root(void)
 {
-	const char *const argv[] = {g_getenv("QPEN_TEST_PROGRAM"), "--offset=0", "--opener=work",
+	const char *const words[] = {g_getenv("QPEN_TEST_PROGRAM"), "--offset=0", "--opener=work",
 		"--mode=edit", "A1", NULL};
+	g_auto(GStrv) argv = argv_copy(words);
 	int status = 0;
 
 	if (geteuid() != 0) {
 		g_test_skip("needs root");
 		return;
 	}
-	g_assert_true(g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL,
-		NULL, NULL, NULL, NULL, &status, NULL));
+	g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL,
+		NULL, &status, NULL));
 	g_assert_true(WIFEXITED(status));
 	g_assert_cmpint(WEXITSTATUS(status), ==, VM_EXIT_FAILED);
 }

@@ -192,12 +192,11 @@ static void test_missing(void)
 static void test_service(void)
 {
 	struct box box;
-	g_autofree char *service = NULL;
 	int gate;
 	pid_t pid;
 
 	setup(&box, "\"$tools/dbus-daemon\" x & touch \"$file\"");
-	service = write_script(&box, "dbus-daemon", "read -r line <\"$tools/gate\"");
+	g_free(write_script(&box, "dbus-daemon", "read -r line <\"$tools/gate\""));
 	pid = start(&box);
 	g_assert_cmpint(end_of(pid), ==, 0);
 	/* Opens only if somebody reads: the service lives. */
