@@ -363,6 +363,13 @@ static void in_answering(struct stepping *s, const struct dispvm_event *ev)
 		else
 			s->d->state = DISPVM_OPEN; /* it may try again */
 		return;
+	case DISPVM_EV_VM_GONE: /* its answer may be out of its hands already */
+		if (s->d->kill_asked) {
+			ignore(s);
+			return;
+		}
+		s->d->kill_asked = true; /* and it cannot try again */
+		return;
 	case DISPVM_EV_KILLME:
 		s->d->kill_asked = true;
 		return;
@@ -376,7 +383,6 @@ static void in_answering(struct stepping *s, const struct dispvm_event *ev)
 		s->d->to_opener.pending = false;
 		destroy(s);
 		return;
-	case DISPVM_EV_VM_GONE: /* its answer may be out of its hands already */
 	case DISPVM_EV_PREPARED:
 	case DISPVM_EV_MADE:
 	case DISPVM_EV_FAILED:

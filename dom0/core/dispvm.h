@@ -42,10 +42,10 @@ struct dispvm {
 	char label[DISPVM_LABEL_MAX + 1];
 	struct vm_id opener; /* uuid empty: of the pool, and nobody's yet */
 	char seq[QPEN_SEQ_MAX + 1];
-	bool view;                      /* no answer will be taken */
-	uint64_t request;               /* the transfer that brings it the file; 0: none */
-	bool kill_asked;                /* it wants to go as soon as its answer is safe */
-	uint64_t answer;                /* the transfer of its answer; 0: none is under way */
+	bool view;        /* no answer will be taken */
+	uint64_t request; /* the transfer that brings it the file; 0: none */
+	bool kill_asked;  /* it wants to go as soon as its answer is safe, or has ended */
+	uint64_t answer;  /* the transfer of its answer; 0: none is under way */
 	struct pending_reply to_opener; /* the opener's `send disposable`, once it is open */
 	int64_t started_ms;
 	int64_t deadline_ms;
