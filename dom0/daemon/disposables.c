@@ -283,6 +283,18 @@ struct dispvm_node *disposables_find_vm(struct exchange *x, const struct vm_id *
 	return choose_first(x, is_vm, id);
 }
 
+/* By its uuid alone: it can be seen before we are told its domain's number. */
+static gboolean is_closed(const struct dispvm *d, gconstpointer uuid)
+{
+	return d->state != DISPVM_OPEN && d->state != DISPVM_ANSWERING &&
+	       strcmp(d->id.uuid, uuid) == 0;
+}
+
+bool disposables_is_closed(struct exchange *x, const struct vm_id *id)
+{
+	return choose_first(x, is_closed, id->uuid) != NULL;
+}
+
 /* ---- new ones ---- */
 
 static gboolean name_is_taken(struct exchange *x, const char *name)

@@ -528,6 +528,9 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	/* Looking for a renamed VM can show that the sender itself has gone. */
 	if (e->sender != &vm->vm)
 		return;
+	/* A DisposableVM's slot is its file's until that is open. */
+	if (to && disposables_is_closed(x, &to->vm.id))
+		to = NULL;
 	if (to)
 		receiver = to->vm.id;
 	else

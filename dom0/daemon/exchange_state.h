@@ -77,6 +77,8 @@ void exchange_commit(struct exchange *x, struct store_change *change);
 
 /* The one that has that VM, or NULL. */
 struct dispvm_node *disposables_find_vm(struct exchange *x, const struct vm_id *id);
+/* Whether that is a DisposableVM which has no file yet, or goes already. */
+bool disposables_is_closed(struct exchange *x, const struct vm_id *id);
 
 /*
  * A DisposableVM for `sender`'s `request`, which transfer `id` will bring: one of the pool or a new
