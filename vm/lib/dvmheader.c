@@ -36,12 +36,13 @@ static bool is_zero(const unsigned char *bytes, size_t len)
 enum dvm_result dvm_header_parse(
 	const unsigned char *untrusted, size_t len, uint64_t device_bytes, struct dvm_header *out)
 {
-	const unsigned char *untrusted_name = untrusted + QPEN_DVM_SIZE_BYTES;
+	const unsigned char *untrusted_name;
 	const unsigned char *nul;
 	uint64_t untrusted_size;
 
 	if (len < QPEN_DVM_HEADER_BYTES)
 		return DVM_TOO_SHORT;
+	untrusted_name = untrusted + QPEN_DVM_SIZE_BYTES;
 	nul = memchr(untrusted_name, '\0', QPEN_DVM_NAME_BYTES);
 	if (!nul)
 		return DVM_NO_NUL;
