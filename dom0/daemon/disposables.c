@@ -714,6 +714,39 @@ static void resume(struct exchange *x, guint64 number)
 		disposables_feed(x, node, &attaching);
 }
 
+struct unserved {
+	struct exchange *x;
+	GArray *ids;
+};
+
+static gboolean is_for_request(const struct dispvm *d, gconstpointer id)
+{
+	return d->state <= DISPVM_READY && is_of_request(d, id);
+}
+
+static void collect_unserved(void *arg, const struct transfer *t)
+{
+	struct unserved *unserved = arg;
+	bool waits = t->kind == TRANSFER_REQUEST &&
+		     (t->state == TRANSFER_FREEZING || t->state == TRANSFER_STARTING_VM);
+
+	if (waits && !choose_first(unserved->x, is_for_request, &t->id))
+		g_array_append_val(unserved->ids, t->id);
+}
+
+/* The former daemon died when a VM's end was written down, but its request not told yet. */
+static void fail_unserved(struct exchange *x)
+{
+	static const struct transfer_event failed = {
+		.kind = TRANSFER_EV_VM_FAILED, .error = QPEN_ERROR_FAILED};
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint64));
+	struct unserved unserved = {.x = x, .ids = ids};
+
+	exchange_visit(x, collect_unserved, &unserved);
+	for (guint i = 0; i < ids->len; i++)
+		exchange_feed(x, g_array_index(ids, guint64, i), &failed);
+}
+
 void disposables_resume(struct exchange *x)
 {
 	g_autoptr(GArray) numbers = choose(x, is_any, NULL);
@@ -721,6 +754,7 @@ void disposables_resume(struct exchange *x)
 	for (guint i = 0; i < numbers->len; i++)
 		if (find_number(x, g_array_index(numbers, guint64, i)))
 			resume(x, g_array_index(numbers, guint64, i));
+	fail_unserved(x);
 	disposables_look(x);
 	fill_pool(x);
 }
