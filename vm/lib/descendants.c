@@ -10,10 +10,10 @@
 
 const char *const descendants_services[] = {"at-spi*", "dbus-broker*", "dbus-daemon", "dbus-launch",
 	"dconf-service", "dirmngr", "fcitx*", "gconfd-*", "glib-pacrunner", "gnome-keyring-*",
-	"goa-daemon", "goa-identity-s*", "gpg-agent", "gvfs*", "ibus-*", "kactivitymanag*", "kded*",
-	"kdeinit*", "kglobalaccel*", "kioslave*", "kiod*", "klauncher", "pipewire*", "pulseaudio",
-	"speech-dispatch*", "ssh-agent", "tracker-*", "wireplumber", "xdg-desktop-por*",
-	"xdg-document-po*", "xdg-permission-*", NULL};
+	"goa-daemon", "goa-identity-s*", "gpg-agent", "gvfsd*", "gvfs-*-vo*", "ibus-*",
+	"kactivitymanag*", "kded*", "kdeinit*", "kglobalaccel*", "kioslave*", "kiod*", "klauncher",
+	"pipewire*", "pulseaudio", "speech-dispatch*", "ssh-agent", "tracker-*", "wireplumber",
+	"xdg-desktop-por*", "xdg-document-po*", "xdg-permission-*", NULL};
 
 struct process {
 	pid_t pid;
