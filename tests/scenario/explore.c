@@ -56,12 +56,49 @@ static struct sim *live(uint64_t seed, unsigned steps, bool trace)
 	return drive_run(&c, trace);
 }
 
-static void explore(uint64_t seed, unsigned steps, unsigned visits[TRANSFER_N_STATES])
+/* Where lives led to. */
+struct visits {
+	unsigned transfer[TRANSFER_N_STATES], dispvm[DISPVM_N_STATES];
+	unsigned saved, unchanged, lost; /* transactions */
+};
+
+static void add_visits(struct visits *visits, const struct sim *sim)
+{
+	for (int s = 0; s < TRANSFER_N_STATES; s++)
+		visits->transfer[s] += sim->visits[s];
+	for (int s = 0; s < DISPVM_N_STATES; s++)
+		visits->dispvm[s] += sim->dispvm_visits[s];
+	visits->saved += sim->n_saved;
+	visits->unchanged += sim->n_unchanged;
+	visits->lost += sim->n_lost;
+}
+
+/* An explorer that never gets anywhere finds nothing. */
+static void tell_visits(const struct visits *v, uint64_t runs)
+{
+	unsigned enough = runs >= RUNS ? (unsigned)runs / 50 : 0;
+
+	for (int s = 0; s < TRANSFER_N_STATES; s++)
+		g_test_message("%s: %u times", transfer_state_name((enum transfer_state)s),
+			v->transfer[s]);
+	for (int s = 0; s < DISPVM_N_STATES; s++)
+		g_test_message("DisposableVM %s: %u times", dispvm_state_name((enum dispvm_state)s),
+			v->dispvm[s]);
+	g_test_message("%u saved, %u unchanged, %u lost", v->saved, v->unchanged, v->lost);
+	for (int s = 0; s < TRANSFER_N_STATES; s++)
+		g_assert_cmpuint(v->transfer[s], >=, enough);
+	for (int s = 0; s < DISPVM_N_STATES; s++)
+		g_assert_cmpuint(v->dispvm[s], >=, enough);
+	g_assert_cmpuint(v->saved, >=, enough);
+	g_assert_cmpuint(v->unchanged, >=, enough);
+	g_assert_cmpuint(v->lost, >=, enough);
+}
+
+static void explore(uint64_t seed, unsigned steps, struct visits *visits)
 {
 	struct sim *sim = live(seed, steps, false);
 
-	for (int s = 0; s < TRANSFER_N_STATES; s++)
-		visits[s] += sim->visits[s];
+	add_visits(visits, sim);
 	if (sim->violation) {
 		printf("# seed %" PRIu64 ": %s\n", seed, sim->violation);
 		sim_free(live(seed, steps, true));
@@ -76,25 +113,20 @@ static void test_explore(void)
 	unsigned steps = (unsigned)number_from("QFX_STEPS", STEPS);
 	uint64_t runs = number_from("QFX_RUNS", RUNS);
 	uint64_t first = ((uint64_t)g_random_int() << 16) + 1;
-	unsigned visits[TRANSFER_N_STATES] = {0};
+	struct visits visits = {0};
 	gint64 start = g_get_monotonic_time();
 
 	if (g_getenv("QFX_SEED")) {
 		sim_free(live(number_from("QFX_SEED", 0), steps, true));
-		explore(number_from("QFX_SEED", 0), steps, visits);
+		explore(number_from("QFX_SEED", 0), steps, &visits);
 		return;
 	}
 	g_test_message("%" PRIu64 " lives of %u steps, seeds from %" PRIu64, runs, steps, first);
 	for (uint64_t i = 0; i < runs; i++)
-		explore(first + i, steps, visits);
+		explore(first + i, steps, &visits);
 	g_test_message("%.0f lives a second",
 		(double)runs * 1e6 / (double)(g_get_monotonic_time() - start + 1));
-	for (int s = 0; s < TRANSFER_N_STATES; s++)
-		g_test_message(
-			"%s: %u times", transfer_state_name((enum transfer_state)s), visits[s]);
-	/* An explorer that never gets anywhere finds nothing. */
-	for (int s = 0; runs >= RUNS && s < TRANSFER_N_STATES; s++)
-		g_assert_cmpuint(visits[s], >, runs / 20);
+	tell_visits(&visits, runs);
 }
 
 /* The same seed must lead the same way, or QFX_SEED would be of no use. */

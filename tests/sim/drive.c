@@ -34,7 +34,8 @@ static struct sim_vm *some_vm(struct sim *sim, const struct choices *c)
 
 static const char *some_name(const struct choices *c)
 {
-	static const char *const names[] = {"personal", "work", "bank", "personal", "no.such.vm"};
+	static const char *const names[] = {
+		"personal", "work", "bank", "personal", "no.such.vm", "disp1", "disp2"};
 
 	return names[below(c, G_N_ELEMENTS(names))];
 }
@@ -51,13 +52,35 @@ static void write_rubbish(struct sim *sim, struct sim_vm *vm, const struct choic
 	sim_write(sim, vm, bytes, len);
 }
 
+/* A SEQ is an opener's own: two may choose the same, and one the same twice. */
+static char *open_request(const struct choices *c)
+{
+	return g_strdup_printf(
+		"send disposable %u%s", 1 + below(c, 4), one_in(c, 4) ? " view" : "");
+}
+
+/* The answer of a DisposableVM, or one that it should not give. */
+static char *answer_request(const struct sim_vm *vm, const struct choices *c)
+{
+	if (one_in(c, 8))
+		return g_strdup_printf("send %s %s", some_name(c), vm->seq);
+	if (one_in(c, 8))
+		return g_strdup_printf("send %s %u", vm->opener_name, below(c, 6));
+	return g_strdup_printf("send %s %s", vm->opener_name, vm->seq);
+}
+
 /* What a sensible VM would ask next, so that transfers get far. */
 static char *sensible_request(struct sim *sim, const struct sim_vm *vm, const struct choices *c)
 {
 	if (sim_disk_in(sim, vm, TRANSFER_AT_RECEIVER) && one_in(c, 2))
 		return g_strdup("umount");
-	if (sim_disk_in(sim, vm, TRANSFER_AT_SENDER))
-		return g_strdup_printf("send %s", some_name(c));
+	if (sim_disk_in(sim, vm, TRANSFER_AT_SENDER)) {
+		if (vm->is_disposable && !one_in(c, 8))
+			return answer_request(vm, c);
+		return one_in(c, 2) ? open_request(c) : g_strdup_printf("send %s", some_name(c));
+	}
+	if (vm->is_disposable && one_in(c, 4))
+		return g_strdup("killme");
 	return g_strdup("new");
 }
 
@@ -124,7 +147,7 @@ static void change_some_vm(struct sim *sim, const struct choices *c)
 
 	if (!vm)
 		return;
-	switch (below(c, 6)) {
+	switch (below(c, 7)) {
 	case 0:
 		vm->never_connects = one_in(c, 2);
 		return;
@@ -144,6 +167,11 @@ static void change_some_vm(struct sim *sim, const struct choices *c)
 			sim_rename_vm(vm, name);
 		return;
 	}
+	case 5:
+		/* Others are gone when they shut down, as far as anybody can see. */
+		if (vm->is_disposable)
+			sim_shut_down(sim, vm);
+		return;
 	default:
 		sim_kill_vm(sim, vm, one_in(c, 2));
 		return;
@@ -190,7 +218,8 @@ static void answer_something(struct sim *sim, const struct choices *c)
 /* Jobs that may be lost: the port forgot to tell, and the exchange must not wait for ever. */
 static bool may_be_lost(enum sim_job_kind kind)
 {
-	return kind == SIM_MAKE || kind == SIM_EV_MADE || kind == SIM_EV_MAKE_FAILED ||
+	return (kind >= SIM_DOM_BUILD && kind <= SIM_SURVEY) || kind >= SIM_EV_DOM_MADE ||
+	       kind == SIM_MAKE || kind == SIM_EV_MADE || kind == SIM_EV_MAKE_FAILED ||
 	       kind == SIM_EV_REMOVED || kind == SIM_EV_ATTACHED || kind == SIM_EV_LOST ||
 	       kind == SIM_EV_DETACHED || kind == SIM_EV_ANSWERED;
 }
@@ -237,9 +266,72 @@ static void happen_unseen(struct sim *sim, const struct choices *c)
 		sim->now_ms += below(c, 250) * 1000;
 }
 
+/* What may happen to what DisposableVMs are made of. */
+static void disturb_making(struct sim *sim, const struct choices *c)
+{
+	switch (below(c, 9)) {
+	case 0:
+		sim->no_memory = one_in(c, 3);
+		return;
+	case 1:
+		sim->make_fails = one_in(c, 3);
+		return;
+	case 2:
+		sim->unpause_fails = one_in(c, 3);
+		return;
+	case 3:
+		sim->prepare_fails = one_in(c, 3);
+		return;
+	case 4:
+		sim->prepared = false; /* the template is newer */
+		return;
+	case 5:
+		sim->memory_low = one_in(c, 2);
+		return;
+	case 6:
+		sim->no_templates = one_in(c, 4);
+		return;
+	case 7:
+		sim_set_pool(sim, below(c, 4));
+		return;
+	default:
+		sim_ask_to_prepare(sim);
+		return;
+	}
+}
+
+struct pick_dispvm {
+	uint32_t n, wanted;
+	char name[QPEN_NAME_MAX + 1];
+};
+
+static void pick_dispvm(void *arg, const struct dispvm *d)
+{
+	struct pick_dispvm *pick = arg;
+
+	if (pick->n++ == pick->wanted)
+		strcpy(pick->name, d->id.name);
+}
+
+/* The user of dom0 removes one. */
+static void discard_some_dispvm(struct sim *sim, const struct choices *c)
+{
+	struct pick_dispvm pick = {.wanted = below(c, sim_n_dispvms(sim) + 1), .name = "disp999"};
+
+	exchange_visit_dispvms(sim->x, pick_dispvm, &pick);
+	sim_discard_dispvm(sim, pick.name);
+}
+
 static void disturb(struct sim *sim, const struct choices *c)
 {
-	switch (below(c, 8)) {
+	switch (below(c, 11)) {
+	case 8:
+	case 9:
+		disturb_making(sim, c);
+		return;
+	case 10:
+		discard_some_dispvm(sim, c);
+		return;
 	case 0:
 		sim->disk_full = one_in(c, 3);
 		return;
@@ -264,7 +356,7 @@ static void disturb(struct sim *sim, const struct choices *c)
 		return;
 	case 6:
 		sim->limits.transfer.hide_refusals = !sim->limits.transfer.hide_refusals;
-		exchange_set_limits(sim->x, &sim->limits);
+		sim_set_pool(sim, sim->limits.dispvm.pool);
 		return;
 	default:
 		sim_push(sim, SIM_EV_DOMAINS, 0);
@@ -301,7 +393,12 @@ struct sim *drive_new(const struct choices *c)
 	limits.registry.max_queue = 1 + below(c, 3);
 	limits.registry.max_pendrives_per_vm = 1 + below(c, 4);
 	limits.request_burst = 1 + below(c, 10);
+	limits.dispvm.max_per_opener = 1 + below(c, 3);
+	limits.dispvm.max_total = 1 + below(c, 5);
+	limits.dispvm.pool = one_in(c, 2) ? below(c, 3) : 0;
 	sim = sim_new(&limits);
+	sim->prepared = !one_in(c, 4);
+	sim->no_templates = one_in(c, 16);
 	sim_add_vm(sim, "work");
 	sim_add_vm(sim, "personal");
 	if (one_in(c, 2))

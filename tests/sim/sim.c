@@ -252,6 +252,7 @@ void sim_stop(struct sim *sim)
 
 		vm->listening = vm->mail_read = false;
 		vm->told_dead = vm->known_dead = false;
+		vm->n_missed = 0;
 	}
 	for (guint i = 0; i < sim->disks->len; i++) {
 		struct sim_disk *disk = sim->disks->pdata[i];
@@ -479,6 +480,15 @@ static const char *job_name(enum sim_job_kind kind)
 	return names[kind];
 }
 
+/*
+ * The domains port tells of two things once only: of a look, which would be an old one the second
+ * time, and of an end, which could pass for that of the next VM with the same number.
+ */
+static bool may_be_repeated(enum sim_job_kind kind)
+{
+	return kind >= SIM_EV_DOMAINS && kind != SIM_EV_SURVEYED && kind != SIM_EV_DOM_DESTROYED;
+}
+
 void sim_do(struct sim *sim, unsigned index, bool keep)
 {
 	const struct sim_job job = g_array_index(sim->jobs, struct sim_job, index);
@@ -486,9 +496,7 @@ void sim_do(struct sim *sim, unsigned index, bool keep)
 
 	sim_trace(sim, "%s %" PRIu64 " (place %d, domain %u)", job_name(job.kind), job.id,
 		(int)job.place, job.domid);
-	/* A look that was told twice would be an old one the second time: the port has none such.
-	 */
-	if (!keep || job.kind < SIM_EV_DOMAINS || job.kind == SIM_EV_SURVEYED)
+	if (!keep || !may_be_repeated(job.kind))
 		sim_drop(sim, index);
 	switch (job.kind) {
 	case SIM_CONNECT:

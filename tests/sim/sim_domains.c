@@ -302,12 +302,26 @@ static void tell_surveyed(struct sim *sim)
 	}
 }
 
+/* It is only from now on that the exchange looks for it. */
+static void tell_made(struct sim *sim, const struct sim_job *job)
+{
+	const struct domain_plan *plan = plan_of(sim, job->id);
+	struct vm_id id = {.domid = job->domid};
+	struct sim_vm *vm;
+
+	strcpy(id.uuid, plan->uuid);
+	vm = sim_find_instance(sim, &id);
+	if (vm)
+		vm->n_missed = 0;
+	sim->events.domain_made(sim->events.ctx, job->id, job->domid);
+}
+
 void sim_tell_domain_event(struct sim *sim, const struct sim_job *job)
 {
 	const struct port_events *e = &sim->events;
 
 	if (job->kind == SIM_EV_DOM_MADE)
-		e->domain_made(e->ctx, job->id, job->domid);
+		tell_made(sim, job);
 	else if (job->kind == SIM_EV_DOM_FAILED)
 		e->domain_failed(e->ctx, job->id, job->error);
 	else if (job->kind == SIM_EV_DOM_UNPAUSED)
