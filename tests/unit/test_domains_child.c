@@ -346,16 +346,22 @@ static unsigned most_at_a_time(const char *log)
 
 static void test_two_at_a_time(struct fixture *f, gconstpointer data)
 {
-	g_autofree char *log = NULL;
+	g_autofree char *log = NULL, *gate = g_strconcat(f->log, ".gate", NULL);
 
 	(void)data;
+	g_setenv("FAKE_DO", "make=gate", TRUE);
 	start(f);
 	for (unsigned i = 1; i <= 8; i++) {
 		struct domain_plan plan = plan_of(i);
 
 		f->port.make(f->port.ctx, &plan);
 	}
-	wait_events(f, 8);
+	/* When the survey is there, all have begun that may. */
+	f->port.survey(f->port.ctx);
+	wait_events(f, 1);
+	g_assert_true(g_str_has_prefix(f->seen->str, "surveyed "));
+	touch(gate, "");
+	wait_events(f, 9);
 	log = read_log(f);
 	g_assert_cmpuint(count(log, "begin make"), ==, 8);
 	g_assert_cmpuint(most_at_a_time(log), <=, 2);
