@@ -172,6 +172,22 @@ static void test_guarded(struct fixture *fixture, gconstpointer data G_GNUC_UNUS
 	}
 }
 
+/* A header that speaks of the guard behind the data as well. */
+static void test_into_guard(struct fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+	static const uint64_t inside = 8192 - QPEN_DVM_HEADER_BYTES;
+
+	for (uint64_t size = inside; size <= inside + GUARD; size += GUARD / 2) {
+		g_autofree unsigned char *bytes = g_malloc0(8192 + 2 * GUARD);
+		struct dvm_header header;
+
+		g_assert_true(dvm_header_compose("x", size, bytes + GUARD));
+		g_assert_true(g_file_set_contents(
+			fixture->device, (const char *)bytes, (gssize)(8192 + 2 * GUARD), NULL));
+		g_assert_cmpint(receive(fixture, GUARD, &header, NULL), ==, size == inside);
+	}
+}
+
 /* Exactly what is needed is enough, whatever the device's sectors are; a byte less is not. */
 static void test_short_device(struct fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
@@ -358,6 +374,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	ADD("sizes", test_sizes);
 	ADD("guarded", test_guarded);
+	ADD("into-guard", test_into_guard);
 	ADD("short-device", test_short_device);
 	ADD("body-short", test_body_short);
 	ADD("changes", test_changes);
