@@ -656,6 +656,8 @@ static void load_one(void *arg, const char *untrusted_text, size_t len)
 	node->deadline = (struct due){.kind = DUE_DISPVM, .key = d.number};
 	g_tree_insert(x->dispvms, &node->d.number, node);
 	x->last_number = MAX(x->last_number, d.number);
+	/* Its file's transfer may be gone by now, but its id must not become another one's. */
+	x->last_id = MAX(x->last_id, MAX(d.request, d.answer));
 }
 
 int disposables_load(struct exchange *x)
