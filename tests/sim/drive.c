@@ -79,7 +79,7 @@ static char *sensible_request(struct sim *sim, const struct sim_vm *vm, const st
 			return answer_request(vm, c);
 		return one_in(c, 2) ? open_request(c) : g_strdup_printf("send %s", some_name(c));
 	}
-	if (vm->is_disposable && one_in(c, 4))
+	if (vm->is_disposable && one_in(c, 10))
 		return g_strdup("killme");
 	return g_strdup("new");
 }
@@ -103,9 +103,22 @@ static char *any_request(const struct choices *c)
 	}
 }
 
+/* The first DisposableVM that runs, so that transactions get far; NULL if there is none. */
+static struct sim_vm *some_disposable(struct sim *sim)
+{
+	for (guint i = 0; i < sim->vms->len; i++) {
+		struct sim_vm *vm = sim->vms->pdata[i];
+
+		if (vm->running && vm->has_run && !vm->down)
+			return vm;
+	}
+	return NULL;
+}
+
 static void ask_something(struct sim *sim, const struct choices *c)
 {
-	struct sim_vm *vm = some_vm(sim, c);
+	struct sim_vm *disposable = one_in(c, 3) ? some_disposable(sim) : NULL;
+	struct sim_vm *vm = disposable ? disposable : some_vm(sim, c);
 	g_autofree char *text = NULL;
 
 	if (!vm)
