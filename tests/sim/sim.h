@@ -40,7 +40,8 @@ struct sim_vm {
 	bool paused; /* it does nothing */
 	bool down;   /* it has shut down, and is still there */
 	bool has_run;
-	/* Whose file it was given, ever. */
+	/* Whose file it was given, ever, and in which image. */
+	char image[TRANSFER_IMAGE_NAME_MAX + 1];
 	char opener_uuid[37];
 	char opener_name[QPEN_NAME_MAX + 1];
 	char seq[QPEN_SEQ_MAX + 1];

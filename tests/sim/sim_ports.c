@@ -364,13 +364,13 @@ static void attach(void *ctx, const struct transfer *t)
 		return;
 	}
 	check_attach(sim, t, vm);
+	if (vm && t->place == TRANSFER_AT_RECEIVER)
+		sim_check_delivery(sim, t, vm);
 	if (!vm || !vm->running || sim->attach_fails) {
 		sim_push(sim, SIM_EV_LOST, t->id)->place = t->place;
 		g_hash_table_add(sim->stale, g_memdup2(&t->id, sizeof t->id));
 		return;
 	}
-	if (t->place == TRANSFER_AT_RECEIVER)
-		sim_check_delivery(sim, t, vm);
 	disk = g_new0(struct sim_disk, 1);
 	*disk = (struct sim_disk){
 		.number = ++sim->n_numbers,
