@@ -42,8 +42,6 @@ static void prepare(void *ctx)
 
 	if (!sim_lives(sim))
 		return;
-	if (sim->no_templates)
-		sim_violate(sim, "a save file of no template is to be made");
 	if (!sim_has_job(sim, SIM_PREPARE, 0) && !sim_has_job(sim, SIM_EV_PREPARED, 0))
 		sim_push(sim, SIM_PREPARE, 0);
 }
@@ -189,7 +187,8 @@ static void build(struct sim *sim, const struct domain_plan *plan)
 		fail(sim, plan->number, QPEN_ERROR_NO_MEMORY);
 		return;
 	}
-	if (sim_find_named(sim, plan->name)) {
+	/* The configuration may have changed since it was begun. */
+	if (sim->no_templates || sim_find_named(sim, plan->name)) {
 		fail(sim, plan->number, QPEN_ERROR_FAILED);
 		return;
 	}
@@ -240,7 +239,7 @@ static void do_prepare(struct sim *sim)
 {
 	struct sim_job *told;
 
-	sim->prepared = !sim->prepare_fails && !sim->no_memory;
+	sim->prepared = !sim->prepare_fails && !sim->no_memory && !sim->no_templates;
 	told = sim_push(sim, SIM_EV_PREPARED, 0);
 	told->yes = sim->prepared;
 	told->error = sim->no_memory ? QPEN_ERROR_NO_MEMORY : QPEN_ERROR_TIMEOUT;
