@@ -30,6 +30,13 @@
 #define QPEN_KEY_LABEL "qubes_label"
 /* Written by the tools of such a VM when it has booted and may be saved: "1". */
 #define QPEN_KEY_READY "data/qpen-ready"
+/*
+ * Written by dom0 into a DisposableVM that it made, which owns it: QPEN_SEED_BYTES hex digits, for
+ * the kernel's random number generator, whose state all copies of one saved VM share. The VM
+ * removes it when it has used it.
+ */
+#define QPEN_KEY_SEED "data/qpen-seed"
+#define QPEN_SEED_BYTES 64u
 
 /* The longest request, in bytes; a 2010 client writes far less. */
 #define QPEN_REQUEST_MAX 255u

@@ -78,7 +78,8 @@ static bool settle(struct making *m, GError **error)
 	host_forget(m->host);
 	if (libxl_domain_unpause(host_ctx(m->host), m->domid, NULL) != 0)
 		return host_fail(m->host, error, "Cannot let the new VM run");
-	if (!tree_wait(m->host, m->domid, key, value, deadline_us, error))
+	if (!tree_wait(m->host, m->domid, key, value, deadline_us, error) ||
+		!tree_wait(m->host, m->domid, QPEN_KEY_SEED, NULL, deadline_us, error))
 		return false;
 	if (libxl_domain_pause(host_ctx(m->host), m->domid, NULL) == 0)
 		return true;
@@ -89,7 +90,7 @@ static bool furnish(struct making *m, GError **error)
 {
 	const struct request *r = m->request;
 
-	if (!tree_mark(m->domid, r->label, error))
+	if (!tree_mark(m->domid, r->label, error) || !tree_give_seed(m->domid, error))
 		return false;
 	if (r->settle_s > 0)
 		return settle(m, error);

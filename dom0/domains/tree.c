@@ -6,11 +6,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <xenstore.h>
 
 #include "qpen_contract.h"
-
-#define KEY_LABEL "qubes_label"
 
 static char *path_of(uint32_t domid, const char *key)
 {
@@ -76,12 +75,13 @@ bool tree_mark(uint32_t domid, const char *label, GError **error)
 	if (!xs)
 		return false;
 	ok = put_for_vm(xs, domid, QPEN_KEY_VM_TYPE, QPEN_VM_TYPE_DISPOSABLE, error) &&
-	     (!label || put_for_vm(xs, domid, KEY_LABEL, label, error));
+	     (!label || put_for_vm(xs, domid, QPEN_KEY_LABEL, label, error));
 	xs_close(xs);
 	return ok;
 }
 
-bool tree_say_version(uint32_t domid, GError **error)
+/* The VM's own, as if it had written it. */
+static bool put_as_vm(uint32_t domid, const char *key, const char *value, GError **error)
 {
 	struct xs_permissions owner = {.id = domid, .perms = XS_PERM_NONE};
 	struct xs_handle *xs = connect_xs(error);
@@ -89,8 +89,30 @@ bool tree_say_version(uint32_t domid, GError **error)
 
 	if (!xs)
 		return false;
-	ok = put(xs, domid, QPEN_KEY_VERSION, QPEN_VERSION, &owner, 1, error);
+	ok = put(xs, domid, key, value, &owner, 1, error);
 	xs_close(xs);
+	return ok;
+}
+
+bool tree_say_version(uint32_t domid, GError **error)
+{
+	return put_as_vm(domid, QPEN_KEY_VERSION, QPEN_VERSION, error);
+}
+
+bool tree_give_seed(uint32_t domid, GError **error)
+{
+	unsigned char bytes[QPEN_SEED_BYTES / 2];
+	char seed[QPEN_SEED_BYTES + 1];
+	bool ok;
+
+	if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+		return fail(error, DOMAINS_FAILED, "No random numbers from the kernel: %s",
+			g_strerror(errno));
+	for (size_t i = 0; i < sizeof bytes; i++)
+		(void)g_snprintf(seed + 2 * i, 3, "%02x", bytes[i]);
+	ok = put_as_vm(domid, QPEN_KEY_SEED, seed, error);
+	explicit_bzero(seed, sizeof seed);
+	explicit_bzero(bytes, sizeof bytes);
 	return ok;
 }
 
@@ -100,8 +122,12 @@ static bool has_value(struct xs_handle *xs, const char *path, const char *value)
 {
 	unsigned len;
 	char *untrusted = xs_read(xs, XBT_NULL, path, &len);
-	bool same = untrusted && len == strlen(value) && memcmp(untrusted, value, len) == 0;
+	bool same;
 
+	if (!value)
+		same = !untrusted && errno == ENOENT;
+	else
+		same = untrusted && len == strlen(value) && memcmp(untrusted, value, len) == 0;
 	free(untrusted);
 	return same;
 }
@@ -151,12 +177,13 @@ static bool wait_with(struct xs_handle *xs, struct host *host, uint32_t domid, c
 			return true;
 		if (!host_is_alive(host, domid))
 			return fail(error, DOMAINS_FAILED,
-				"The VM shut down or crashed before its tools wrote %s; its "
+				"The VM shut down or crashed while dom0 waited for its tools (%s); "
+				"its "
 				"console (xl console, or xenconsoled's log) may say why",
 				path);
 	} while (sleep_until_event(xs, deadline_us));
 	return fail(error, DOMAINS_TIMEOUT,
-		"The VM did not write %s in time: are qubes-pendrive's tools installed in it, of "
+		"The VM did not see to %s in time: are qubes-pendrive's tools installed in it, of "
 		"this version, and does it boot to the end?",
 		path);
 }
