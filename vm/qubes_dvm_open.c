@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sendback.h"
 #include "editing.h"
 #include "fail.h"
 #include "incoming.h"
@@ -19,6 +18,7 @@
 #include "qpen_contract.h"
 #include "qpen_words.h"
 #include "scope.h"
+#include "sendback.h"
 #include "session.h"
 
 #define PROGRAM "qubes_dvm_open"
@@ -257,12 +257,13 @@ int main(int argc G_GNUC_UNUSED, char **argv)
 
 	(void)setlocale(LC_ALL, "");
 	journal_set_program(PROGRAM);
-	if (geteuid() == 0)
-		g_set_error(&error, VM_ERROR, VM_EXIT_FAILED,
-			"This program opens what another VM sent, and never does so as root");
-	else if (parse(&options, argv, &error)) {
+	if (parse(&options, argv, &error)) {
 		if (options.version)
 			vm_print(PROGRAM " %s\n", QFX_VERSION);
+		else if (geteuid() == 0)
+			g_set_error(&error, VM_ERROR, VM_EXIT_FAILED,
+				"This program opens what another VM sent, and never does so as "
+				"root");
 		else
 			run(&options, &error);
 	}
