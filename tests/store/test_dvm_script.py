@@ -246,6 +246,29 @@ class View(ScriptTest):
         self.assert_ends(script, "no change")
 
 
+class Answers(ScriptTest):
+    def test_nobody_waits_for_it(self):
+        """In an AppVM it is an answer: qubes_dvm_store, which knows of no such SEQ, gets it."""
+        self.write_key("qubes_vm_type", "AppVM")
+        script = self.start("", wrapper=None)
+        self.serve("umount")
+        err = self.assert_ends(script, "transaction A1: the answer from work")
+        self.assertNotIn("was stored", err)
+        self.assertEqual(self.runs(), 0)
+
+    def test_an_opener_of_its_own(self):
+        """What comes to a DisposableVM after its own file is an answer to itself."""
+        script = self.start('cat "$1"')
+        self.serve("umount")
+        self.serve("killme")
+        self.assert_ends(script)
+        self.write_key("qubes_blocksrc", "disp2")
+        later = self.start('cat "$1"', wrapper=None)
+        self.serve("umount")
+        self.assert_ends(later, "transaction A1: the answer from disp2")
+        self.assertEqual(self.runs(), 1)
+
+
 class Ready(ScriptTest):
     def ready(self):
         return self.vm.run(["qubes_add_pendrive_script", "--ready"])
