@@ -23,8 +23,7 @@ struct domain_plan {
 	char name[QPEN_NAME_MAX + 1];
 	char uuid[DOMAIN_UUID_LEN];
 	char label[DOMAIN_LABEL_MAX + 1];
-	/* For the pool: it runs until its tools are there and is then paused again, and it is not
-	   made if less than the configured memory would stay free. */
+	/* For the pool: it is not made if less than the configured memory would stay free. */
 	bool for_pool;
 };
 
@@ -46,7 +45,8 @@ struct domains_port {
 	bool (*is_prepared)(void *ctx);
 	/* Makes the save file. Ends in `prepared`. One at a time; more calls join the first. */
 	void (*prepare)(void *ctx);
-	/* Makes the VM, paused. Ends in domain_made or domain_failed; then nothing is left of it.
+	/* Makes the VM, lets it run until its tools are there, and pauses it. Ends in domain_made
+	 * or domain_failed; then nothing is left of it.
 	 */
 	void (*make)(void *ctx, const struct domain_plan *plan);
 	/* Lets it run. Ends in domain_unpaused or, if it could not, domain_failed. */

@@ -500,9 +500,13 @@ static void add_make_words(GPtrArray *argv, const struct options *o, const struc
 	} else {
 		add_word(argv, "savefile", o->savefile);
 	}
-	if (!plan->for_pool)
-		return;
-	add_number(argv, "keep-free", o->keep_free_mib);
+	if (plan->for_pool)
+		add_number(argv, "keep-free", o->keep_free_mib);
+	/*
+	 * A restored Linux looks for new devices only when it hears of one: a disk whose nodes are
+	 * there before it runs again is never found. And a VM that has run until its tools were
+	 * there says itself which layout they read.
+	 */
 	add_number(argv, "settle", (uint64_t)MAX(settle_ms / 1000, 1));
 }
 

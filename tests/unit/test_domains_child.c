@@ -419,7 +419,8 @@ static void test_arguments(struct fixture *f, gconstpointer data)
 	plan.for_pool = false;
 	f->port.make(f->port.ctx, &plan);
 	wait_events(f, 2);
-	fresh = g_strdup_printf("--uuid=%s --name=disp8 --label=red --config=%s --memory=200\n",
+	fresh = g_strdup_printf("--uuid=%s --name=disp8 --label=red --config=%s --memory=200 "
+				"--settle=28\n",
 		plan.uuid, f->template);
 	g_assert_cmpuint(count_log(f, fresh), ==, 1);
 }
