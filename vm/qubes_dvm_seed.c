@@ -22,7 +22,7 @@
 #include "qpen_contract.h"
 
 #define PROGRAM "qubes_dvm_seed"
-/* dom0 writes QPEN_SEED_BYTES of hex digits; they hold half as many bits of chance times eight. */
+/* QPEN_SEED_BYTES hex digits have half a byte of chance each. */
 #define ENTROPY_BITS ((int)(QPEN_SEED_BYTES / 2u * 8u))
 
 static int complain(const char *what)
@@ -44,10 +44,11 @@ static bool is_disposable(struct xs_handle *xs)
 /* Into the pool, and from there at once into the key that numbers are drawn with. */
 static int add_entropy(const char *seed)
 {
+	/* struct rand_pool_info, whose array has no size. */
 	struct {
-		struct rand_pool_info info;
+		int entropy_count, buf_size;
 		char bytes[QPEN_SEED_BYTES];
-	} pool = {.info = {.entropy_count = ENTROPY_BITS, .buf_size = sizeof pool.bytes}};
+	} pool = {.entropy_count = ENTROPY_BITS, .buf_size = sizeof pool.bytes};
 	int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 	int rc = 0;
 

@@ -32,6 +32,7 @@ bool fail_errno(GError **error, int code, const char *what, const char *path)
 	return fail(error, DOMAINS_FAILED, "%s %s: %s", what, path, g_strerror(code));
 }
 
+G_GNUC_PRINTF(5, 0)
 static void on_message(xentoollog_logger *logger, xentoollog_level level, int errnoval,
 	const char *context, const char *format, va_list arguments)
 {

@@ -22,9 +22,7 @@ static const char *find_xl(void)
 static char *ask_xl(const char *path, GError **error)
 {
 	const char *xl = find_xl();
-	/* In one word, since xl takes a word with a '=' in it for a setting. */
-	g_autofree char *file = g_strconcat("--defconfig=", path, NULL);
-	const char *argv[] = {xl, "create", "--quiet", "--dryrun", file, NULL};
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 	g_autofree char *json = NULL, *complaint = NULL;
 	g_autoptr(GError) problem = NULL;
 	int status;
@@ -33,14 +31,21 @@ static char *ask_xl(const char *path, GError **error)
 		fail(error, DOMAINS_FAILED, "There is no xl on this machine: install Xen's tools");
 		return NULL;
 	}
-	if (!g_spawn_sync(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &json,
+	g_ptr_array_add(argv, g_strdup(xl));
+	g_ptr_array_add(argv, g_strdup("create"));
+	g_ptr_array_add(argv, g_strdup("--quiet"));
+	g_ptr_array_add(argv, g_strdup("--dryrun"));
+	/* In one word, since xl takes a word with a '=' in it for a setting. */
+	g_ptr_array_add(argv, g_strconcat("--defconfig=", path, NULL));
+	g_ptr_array_add(argv, NULL);
+	if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &json,
 		    &complaint, &status, &problem)) {
 		fail(error, DOMAINS_FAILED, "Cannot run %s: %s", xl, problem->message);
 		return NULL;
 	}
-	if (!g_spawn_check_wait_status(status, &problem)) {
+	if (status != 0) {
 		fail(error, DOMAINS_FAILED, "xl cannot read the config %s: %s", path,
-			*g_strstrip(complaint) ? complaint : problem->message);
+			*g_strstrip(complaint) ? complaint : "it did not say why");
 		return NULL;
 	}
 	return g_steal_pointer(&json);
