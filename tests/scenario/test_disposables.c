@@ -860,9 +860,8 @@ enum end { DESTROYED, DESTROYED_NODES_STAY, SHUT_DOWN, N_ENDS };
 static const char *const vm_ends[N_STAGES][N_ENDS] = {
 	/* What is down cannot be let run. */
 	[HALF] = {"error failed", "error failed", "error failed"},
-	[READY] = {"error receiver-gone", "error receiver-gone", "error lost"},
-	/* Its disk goes first, and is what the daemon hears of first. */
-	[ATTACHING] = {"error failed", "error receiver-gone", "error failed"},
+	[READY] = {"error receiver-gone", "error receiver-gone", "error failed"},
+	[ATTACHING] = {"error receiver-gone", "error receiver-gone", "error failed"},
 	[OPEN] = {"error lost", "error lost", "error lost"},
 	[READ] = {"error lost", "error lost", "error lost"},
 	[WRITING] = {"error lost", "error lost", "error lost"},

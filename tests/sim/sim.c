@@ -227,6 +227,11 @@ void sim_start(struct sim *sim)
 	sim->x = exchange_create(&ports, &sim->limits);
 	sim->events = exchange_events(sim->x);
 	exchange_set_observer(sim->x, &observer);
+	for (guint i = 0; i < sim->vms->len; i++) {
+		struct sim_vm *vm = sim->vms->pdata[i];
+
+		vm->is_past = !vm->running;
+	}
 	sim->in_event = true;
 	rc = exchange_start(sim->x);
 	if (rc < 0 && !sim->crashed)

@@ -23,6 +23,7 @@ struct sim_vm {
 	bool running;
 	bool told_dead;  /* the exchange has been shown that it stopped, in the event under way */
 	bool known_dead; /* the exchange had the whole of an event to see that it stopped */
+	bool is_past;    /* it had stopped when this daemon started */
 	bool is_unfit;   /* has a name that cannot take part */
 	bool was_unfit;  /* and nobody tells the daemon when it gets another */
 

@@ -179,7 +179,7 @@ static bool is_mistaken(struct sim *sim, uint32_t domid)
 	for (guint i = 0; i < sim->vms->len; i++) {
 		const struct sim_vm *vm = sim->vms->pdata[i];
 
-		if (!vm->running && !vm->known_dead && vm->id.domid == domid)
+		if (!vm->running && !vm->known_dead && !vm->is_past && vm->id.domid == domid)
 			return true;
 	}
 	return false;
