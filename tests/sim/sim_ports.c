@@ -162,17 +162,6 @@ static void empty_mailbox(struct sim_vm *vm)
 
 /* ---- store: replies ---- */
 
-static struct sim_request *find_request(struct sim *sim, const char *id)
-{
-	for (guint i = 0; i < sim->requests->len; i++) {
-		struct sim_request *r = sim->requests->pdata[i];
-
-		if (strcmp(r->id, id) == 0)
-			return r;
-	}
-	return NULL;
-}
-
 /* Whether the exchange may still take the VM of that number for the one that had it before. */
 static bool is_mistaken(struct sim *sim, uint32_t domid)
 {
@@ -183,6 +172,17 @@ static bool is_mistaken(struct sim *sim, uint32_t domid)
 			return true;
 	}
 	return false;
+}
+
+static struct sim_request *find_request(struct sim *sim, const char *id)
+{
+	for (guint i = 0; i < sim->requests->len; i++) {
+		struct sim_request *r = sim->requests->pdata[i];
+
+		if (strcmp(r->id, id) == 0)
+			return r;
+	}
+	return NULL;
 }
 
 static void count_anonymous(struct sim *sim, struct sim_vm *vm, bool final)
@@ -247,7 +247,7 @@ static void check_end(struct sim *sim, const struct store_change *change, size_t
 	const struct sim_vm *served = sim_find_vm(sim, change->served);
 	const struct transfer *t = change->transfer;
 
-	if (!opener)
+	if (!opener || is_mistaken(sim, opener->id.domid))
 		return;
 	if (g_str_has_suffix(text, " ok saved")) {
 		sim->n_saved++;
