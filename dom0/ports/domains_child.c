@@ -596,7 +596,17 @@ static void start(struct job *job)
 
 /* ---- whose turn it is ---- */
 
-/* Two operations on one VM would meet each other half done. */
+/*
+ * Two operations on one VM would meet each other half done. But a prepare does not wait for the
+ * next try to destroy what an earlier one left, since it begins with that itself.
+ */
+static bool excludes(const struct job *other, const struct job *job)
+{
+	if (job->op == OP_PREPARE && other->pid == 0)
+		return false;
+	return *job->plan.uuid && strcmp(other->plan.uuid, job->plan.uuid) == 0;
+}
+
 static bool is_free(const struct domains_child *d, const struct job *job)
 {
 	unsigned running = 0;
@@ -607,7 +617,7 @@ static bool is_free(const struct domains_child *d, const struct job *job)
 		if (other == job || !is_active(other))
 			continue;
 		running += other->op == job->op && other->pid != 0;
-		if (*job->plan.uuid && strcmp(other->plan.uuid, job->plan.uuid) == 0)
+		if (excludes(other, job))
 			return false;
 	}
 	return running < op_limits[job->op];

@@ -328,6 +328,20 @@ static void test_destroy_is_tried_again(struct fixture *f, gconstpointer data)
 	assert_only(f, "destroyed 6\n");
 }
 
+/* What an earlier daemon left cannot be destroyed yet: that keeps nobody from making a save file.
+ */
+static void test_leftover_stays(struct fixture *f, gconstpointer data)
+{
+	(void)data;
+	g_setenv("FAKE_DO", "destroy=fail", TRUE);
+	f->child = domains_child_create(&f->options, &f->events);
+	f->port = domains_child_port(f->child);
+	wait_log(f, "begin destroy", 1);
+	f->port.prepare(f->port.ctx);
+	wait_events(f, 1);
+	g_assert_cmpstr(f->seen->str, ==, "prepared ok\n");
+}
+
 /* How many makes were under way at most, by the log. */
 static unsigned most_at_a_time(const char *log)
 {
@@ -560,6 +574,7 @@ int main(int argc, char **argv)
 	ADD("/domains/no-program", NULL, test_no_program);
 	ADD("/domains/destroy-cuts-off", NULL, test_destroy_cuts_off);
 	ADD("/domains/destroy-is-tried-again", NULL, test_destroy_is_tried_again);
+	ADD("/domains/leftover-stays", NULL, test_leftover_stays);
 	ADD("/domains/two-at-a-time", NULL, test_two_at_a_time);
 	ADD("/domains/survey", NULL, test_survey);
 	ADD("/domains/survey-is-cut-off", NULL, test_survey_is_cut_off);
