@@ -359,6 +359,8 @@ static void try_again(struct job *job)
 	g_warning("%s %s did not succeed; it is tried again in %u s", op_words[job->op],
 		job->plan.uuid, job->retry_ms / 1000);
 	job->retry = g_timeout_add(job->retry_ms, on_retry, job);
+	/* Its place is free for others meanwhile. */
+	schedule(job->d);
 }
 
 /* `status` is of waitpid(2), or -1 if there was no child. */
