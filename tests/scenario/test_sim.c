@@ -495,6 +495,233 @@ static void test_mail_at_the_end(void)
 	then_seen(&b, "the mailbox of work was not emptied");
 }
 
+/* ---- DisposableVMs ---- */
+
+/* A file of `work` is open in disp1. */
+static struct bad given_bad_open(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+
+	sim_run(b.sim);
+	g_assert_cmpuint(sim_n_dispvms_in(b.sim, DISPVM_OPEN), ==, 1);
+	b.sim->in_event = true;
+	return b;
+}
+
+static void put_dispvm(struct bad *b, const struct dispvm *d)
+{
+	const struct store_change change = {.dispvm = d};
+
+	b->ports.store.commit(b->sim, &change);
+}
+
+static struct domain_plan plan_of(struct bad *b)
+{
+	const struct domain_plan *plan =
+		g_hash_table_lookup(b->sim->plans, &sim_dispvm_of(b->sim, "work")->number);
+
+	g_assert_nonnull(plan);
+	return *plan;
+}
+
+static void test_vm_made_unwritten(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+	struct domain_plan plan = plan_of(&b);
+
+	g_hash_table_remove_all(b.sim->dispvms);
+	b.ports.domains.make(b.sim, &plan);
+	then_seen(&b, "before its record is written");
+}
+
+static void test_vm_destroyed_unwritten(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+	struct domain_plan plan = plan_of(&b);
+
+	g_hash_table_remove_all(b.sim->dispvms);
+	b.ports.domains.destroy(b.sim, &plan);
+	then_seen(&b, "before its record is written");
+}
+
+static void test_vm_made_twice(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+	struct domain_plan plan = plan_of(&b);
+
+	when(b.sim, SIM_DOM_BUILD);
+	b.ports.domains.make(b.sim, &plan);
+	then_seen(&b, "is made while it is there");
+}
+
+static void test_vm_runs_without_file(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+	struct domain_plan plan = plan_of(&b);
+
+	when(b.sim, SIM_DOM_BUILD);
+	when(b.sim, SIM_DOM_FINISH);
+	when(b.sim, SIM_EV_DOM_MADE);
+	sim_remove_nodes(b.sim, sim_disk_in(b.sim, vm(b.sim, "disp1"), TRANSFER_AT_RECEIVER));
+	b.sim->in_event = true;
+	b.ports.domains.unpause(b.sim, &plan);
+	then_seen(&b, "before it has its pendrive");
+}
+
+static void test_vm_runs_in_pool(void)
+{
+	struct bad b = given_bad(TRANSFER_STARTING_VM);
+	struct domain_plan plan = plan_of(&b);
+
+	b.ports.domains.unpause(b.sim, &plan);
+	then_seen(&b, "has no file to wait for");
+}
+
+/* What is attached to the receiver of a pendrive that the user is asked about. */
+static void attach_to_receiver(enum transfer_kind kind, const char *violation)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+
+	b.t.kind = kind;
+	b.t.place = TRANSFER_AT_RECEIVER;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, violation);
+}
+
+static void test_attach_unapproved(void)
+{
+	attach_to_receiver(TRANSFER_FILES, "did not say yes");
+}
+
+static void test_file_for_appvm(void)
+{
+	attach_to_receiver(TRANSFER_REQUEST, "is no DisposableVM");
+}
+
+static void test_answer_unasked(void)
+{
+	attach_to_receiver(TRANSFER_ANSWER, "that it did not ask for");
+}
+
+static void test_second_file(void)
+{
+	struct bad b = given_bad_open();
+
+	says(b.sim, "disp1", "umount");
+	b.sim->in_event = true;
+	b.t.id = 77;
+	strcpy(b.t.image, "other");
+	g_hash_table_add(b.sim->images, g_strdup("other"));
+	put(&b);
+	b.t.place = TRANSFER_AT_RECEIVER;
+	b.t.receiver = vm(b.sim, "disp1")->id;
+	b.ports.blocks.attach(b.sim, &b.t);
+	then_seen(&b, "gets a second file");
+}
+
+static void test_destroyed_while_answering(void)
+{
+	struct bad b = given_bad_open();
+	struct dispvm d;
+
+	says(b.sim, "disp1", "umount");
+	says(b.sim, "disp1", "new");
+	says(b.sim, "disp1", "send work 1");
+	d = *sim_dispvm_of(b.sim, "work");
+	g_assert_cmpint(d.state, ==, DISPVM_ANSWERING);
+	b.sim->in_event = true;
+	d.state = DISPVM_DESTROYING;
+	put_dispvm(&b, &d);
+	then_seen(&b, "destroyed while its answer is on its way");
+}
+
+static void test_dispvm_forgotten(void)
+{
+	struct bad b = given_bad_open();
+	struct dispvm d = *sim_dispvm_of(b.sim, "work");
+
+	d.state = DISPVM_GONE;
+	put_dispvm(&b, &d);
+	then_seen(&b, "is forgotten, but still there");
+}
+
+static void test_dispvm_record_differs(void)
+{
+	struct bad b = given_bad_open();
+	struct dispvm d = *sim_dispvm_of(b.sim, "work");
+
+	d.view = !d.view;
+	put_dispvm(&b, &d);
+	sim_check(b.sim);
+	then_seen(&b, "disp1 is open, its record is");
+}
+
+static void test_vm_of_nobody(void)
+{
+	struct bad b = given_bad_open();
+
+	sim_add_vm(b.sim, "disp9")->is_disposable = true;
+	sim_check(b.sim);
+	then_seen(&b, "disp9 is there, and nobody knows of it");
+}
+
+static void test_dead_vm_kept(void)
+{
+	struct bad b = given_bad_open();
+
+	vm(b.sim, "disp1")->n_missed = 2;
+	sim_check(b.sim);
+	then_seen(&b, "disp1, open, is taken for alive");
+}
+
+static void test_kept_for_dead(void)
+{
+	struct bad b = given_bad_open();
+
+	vm(b.sim, "work")->known_dead = true;
+	sim_check(b.sim);
+	then_seen(&b, "disp1 is kept for work, which is dead");
+}
+
+static void test_beyond_share_of_dispvms(void)
+{
+	struct bad b = given_bad_open();
+
+	b.sim->limits.dispvm.max_per_opener = 0;
+	sim_check(b.sim);
+	then_seen(&b, "work has 1 DisposableVMs");
+}
+
+static void test_beyond_all_dispvms(void)
+{
+	struct bad b = given_bad_open();
+
+	b.sim->limits.dispvm.max_total = 0;
+	sim_check(b.sim);
+	then_seen(&b, "there are 1 DisposableVMs");
+}
+
+/* The opener of an open file is told that it is over. */
+static void tell_end(const char *end, const char *violation)
+{
+	struct bad b = given_bad_open();
+	const struct sim_request *r = b.sim->requests->pdata[b.sim->requests->len - 1];
+	g_autofree char *text = g_strdup_printf("%s %s", r->id, end);
+
+	reply(&b, "work", r->id, text);
+	then_seen(&b, violation);
+}
+
+static void test_saved_nothing(void)
+{
+	tell_end("ok saved", "work has stored nothing");
+}
+
+static void test_unchanged_unasked(void)
+{
+	tell_end("ok unchanged", "no DisposableVM of work asked to go");
+}
+
 #define BITES(path, fn) g_test_add_func("/sim/" path, fn)
 
 int main(int argc, char **argv)
@@ -544,5 +771,24 @@ int main(int argc, char **argv)
 	BITES("port-outside-event", test_port_outside_event);
 	BITES("unanswered-at-the-end", test_unanswered_at_the_end);
 	BITES("mail-at-the-end", test_mail_at_the_end);
+	BITES("vm-made-unwritten", test_vm_made_unwritten);
+	BITES("vm-destroyed-unwritten", test_vm_destroyed_unwritten);
+	BITES("vm-made-twice", test_vm_made_twice);
+	BITES("vm-runs-without-file", test_vm_runs_without_file);
+	BITES("vm-runs-in-pool", test_vm_runs_in_pool);
+	BITES("attach-unapproved", test_attach_unapproved);
+	BITES("file-for-appvm", test_file_for_appvm);
+	BITES("answer-unasked", test_answer_unasked);
+	BITES("second-file", test_second_file);
+	BITES("destroyed-while-answering", test_destroyed_while_answering);
+	BITES("dispvm-forgotten", test_dispvm_forgotten);
+	BITES("dispvm-record-differs", test_dispvm_record_differs);
+	BITES("vm-of-nobody", test_vm_of_nobody);
+	BITES("dead-vm-kept", test_dead_vm_kept);
+	BITES("kept-for-dead", test_kept_for_dead);
+	BITES("beyond-share-of-dispvms", test_beyond_share_of_dispvms);
+	BITES("beyond-all-dispvms", test_beyond_all_dispvms);
+	BITES("saved-nothing", test_saved_nothing);
+	BITES("unchanged-unasked", test_unchanged_unasked);
 	return g_test_run();
 }
