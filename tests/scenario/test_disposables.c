@@ -151,6 +151,36 @@ static void test_unchanged(void)
 	the_end(sim);
 }
 
+/* By its colour one sees whose file it has. */
+static void test_label(void)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim *sim;
+
+	limits.dispvm.pool = 1;
+	sim = given_host_with(&limits, "work", "bank");
+	given_open(sim, "bank", "1");
+	given_open(sim, "work", "1");
+	g_assert_cmpstr(vm(sim, "disp1")->label, ==, "green");
+	g_assert_cmpstr(vm(sim, "disp2")->label, ==, "red");
+	sim_set_pool(sim, 0);
+	given_open(sim, "bank", "2");
+	g_assert_cmpstr(vm(sim, of(sim, "bank")->id.name)->label, ==, "green");
+	the_end(sim);
+}
+
+/* Somebody has called a VM so. */
+static void test_name_is_taken(void)
+{
+	struct sim *sim = given_host("work", "disp1", "disp3");
+
+	given_open(sim, "work", "1");
+	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp2");
+	given_open(sim, "work", "2");
+	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp4");
+	the_end(sim);
+}
+
 /* Neither an ID nor anybody who reads the replies. */
 static void test_without_id(void)
 {
@@ -1030,7 +1060,7 @@ static void test_death_unseen(void)
 }
 
 /* A transaction, whatever happens to the daemon meanwhile. */
-static struct sim_request *tell_all(struct sim *sim)
+static struct sim_request *told(struct sim *sim)
 {
 	struct sim_request *r;
 
@@ -1040,26 +1070,51 @@ static struct sim_request *tell_all(struct sim *sim)
 	return r;
 }
 
-static void test_killed_anywhere(void)
+/* How many things the daemon does for one transaction; it is killed at each of them. */
+static unsigned killed_anywhere(unsigned pool, bool prepared)
 {
-	unsigned at = 1;
+	struct exchange_limits limits = sim_limits;
+	bool killed = true;
+	unsigned at;
 
-	for (;; at++) {
-		struct sim *sim = given_host("work");
-		bool killed;
+	limits.dispvm.pool = pool;
+	for (at = 1; killed; at++) {
+		struct sim *sim = given_host_with(&limits, "work");
 
+		sim->prepared = prepared;
 		sim->crash_in = at;
-		then_reply(tell_all(sim), "ok saved");
+		then_reply(told(sim), "ok saved");
 		killed = sim->crash_in == 0;
 		sim->crash_in = 0;
 		sim_run(sim);
-		then_none_is_left(sim);
+		g_assert_cmpuint(sim_n_dispvms(sim), ==, pool);
+		g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, pool);
 		the_end(sim);
-		if (!killed)
-			break;
 	}
-	g_test_message("the daemon does %u things for one transaction", at - 1);
-	g_assert_cmpuint(at, >, 40);
+	return at - 2;
+}
+
+static void test_killed_anywhere(void)
+{
+	unsigned n = killed_anywhere(0, true);
+
+	g_test_message("the daemon does %u things for one transaction", n);
+	g_assert_cmpuint(n, >, 40);
+}
+
+static void test_killed_anywhere_with_pool(void)
+{
+	g_assert_cmpuint(killed_anywhere(1, true), >, 40);
+}
+
+static void test_killed_anywhere_while_preparing(void)
+{
+	g_assert_cmpuint(killed_anywhere(0, false), >, 40);
+}
+
+static void test_killed_anywhere_with_old_pool(void)
+{
+	g_assert_cmpuint(killed_anywhere(1, false), >, 40);
 }
 
 /* And killed again while it takes up what the first one left. */
@@ -1142,6 +1197,8 @@ int main(int argc, char **argv)
 	sim_quiet_log();
 	STORY("edit-and-save", test_edit_and_save);
 	STORY("unchanged", test_unchanged);
+	STORY("label", test_label);
+	STORY("name-is-taken", test_name_is_taken);
 	STORY("without-id", test_without_id);
 	STORY("view-only", test_view_only);
 	STORY("killme-while-answering", test_killme_while_answering);
@@ -1180,6 +1237,9 @@ int main(int argc, char **argv)
 	STORY("restart", test_restart);
 	STORY("death-unseen", test_death_unseen);
 	STORY("killed-anywhere", test_killed_anywhere);
+	STORY("killed-anywhere-with-pool", test_killed_anywhere_with_pool);
+	STORY("killed-anywhere-while-preparing", test_killed_anywhere_while_preparing);
+	STORY("killed-anywhere-with-old-pool", test_killed_anywhere_with_old_pool);
 	STORY("killed-while-recovering", test_killed_while_recovering);
 	STORY("killed-while-discarding", test_killed_while_discarding);
 	STORY("ids-after-restart", test_ids_after_restart);

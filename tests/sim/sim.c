@@ -179,6 +179,12 @@ static void on_notice(void *arg, const char *what, const char *for_vm)
 	sim_trace(sim, "the user is told: %s, for %s", what, for_vm);
 }
 
+static const char *label_of(void *arg, const char *name)
+{
+	(void)arg;
+	return strcmp(name, "bank") == 0 ? "green" : "red";
+}
+
 static void on_prepared(void *arg, bool ok, enum qpen_error error)
 {
 	struct sim *sim = arg;
@@ -227,6 +233,7 @@ void sim_start(struct sim *sim)
 	sim->x = exchange_create(&ports, &sim->limits);
 	sim->events = exchange_events(sim->x);
 	exchange_set_observer(sim->x, &observer);
+	exchange_set_labels(sim->x, label_of, NULL);
 	for (guint i = 0; i < sim->vms->len; i++) {
 		struct sim_vm *vm = sim->vms->pdata[i];
 

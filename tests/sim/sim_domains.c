@@ -223,6 +223,7 @@ static void let_run(struct sim *sim, const struct domain_plan *plan)
 	}
 	vm->paused = false;
 	vm->has_run = true;
+	strcpy(vm->label, plan->label);
 	sim_push(sim, SIM_EV_DOM_UNPAUSED, plan->number);
 }
 
