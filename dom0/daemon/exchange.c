@@ -137,10 +137,9 @@ static void act(struct exchange *x, const struct transfer *t, const struct trans
 		return;
 	case TRANSFER_ACT_WAIT:
 	case TRANSFER_ACT_REPLY_SENDER:
-	case TRANSFER_ACT_REPLY_RECEIVER:
-		return; /* went out with the record */
-	case TRANSFER_ACT_OPENED:
-		return; /* the DisposableVM's own step: disposables_follow */
+	case TRANSFER_ACT_REPLY_RECEIVER: /* these went out with the record */
+	case TRANSFER_ACT_OPENED:         /* the DisposableVM's own step: disposables_follow */
+		return;
 	}
 }
 
