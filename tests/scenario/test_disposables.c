@@ -2,114 +2,7 @@
 /* A file is edited in a DisposableVM and comes back, and what stands in its way. */
 #include <string.h>
 
-#include "story.h"
-
-/* ---- words ---- */
-
-/* The newest DisposableVM of that opener, which must be there; valid until the next event. */
-static const struct dispvm *of(struct sim *sim, const char *opener)
-{
-	const struct dispvm *d = sim_dispvm_of(sim, opener);
-
-	g_assert_nonnull(d);
-	return d;
-}
-
-/* Its name, to be freed. */
-static char *name_of(struct sim *sim, const char *opener)
-{
-	return g_strdup(of(sim, opener)->id.name);
-}
-
-static void then_dispvm(struct sim *sim, const char *opener, enum dispvm_state state)
-{
-	g_assert_cmpstr(dispvm_state_name(of(sim, opener)->state), ==, dispvm_state_name(state));
-}
-
-static void then_none_is_left(struct sim *sim)
-{
-	g_assert_cmpuint(sim_n_dispvms(sim), ==, 0);
-	g_assert_cmpuint(sim_n_disposable_vms(sim), ==, 0);
-	g_assert_cmpuint(g_hash_table_size(sim->dispvms), ==, 0);
-}
-
-/* A wait whose words are these, and no answer yet. */
-static void then_waits_for(const struct sim_request *r, const char *wait)
-{
-	g_autofree char *wanted = g_strdup_printf("%s wait %s", r->id, wait);
-
-	then_waits(r);
-	g_assert_cmpstr(r->reply, ==, wanted);
-}
-
-static struct sim_request *opens(struct sim *sim, const char *opener, const char *seq)
-{
-	g_autofree char *text = g_strdup_printf("send disposable %s", seq);
-
-	given_lent(sim, opener);
-	return says(sim, opener, text);
-}
-
-static struct sim_request *given_open(struct sim *sim, const char *opener, const char *seq)
-{
-	struct sim_request *r = opens(sim, opener, seq);
-	g_autofree char *wanted = g_strdup_printf("open %s", of(sim, opener)->id.name);
-
-	then_waits_for(r, wanted);
-	then_dispvm(sim, opener, DISPVM_OPEN);
-	then_holds(sim, of(sim, opener)->id.name, TRANSFER_AT_RECEIVER, true);
-	return r;
-}
-
-/* It has read the file and sends it back. */
-static struct sim_request *sends_back(
-	struct sim *sim, const char *disp, const char *opener, const char *seq)
-{
-	g_autofree char *text = g_strdup_printf("send %s %s", opener, seq);
-
-	if (sim_disk_in(sim, vm(sim, disp), TRANSFER_AT_RECEIVER))
-		then_reply(says(sim, disp, "umount"), "ok");
-	then_reply(says(sim, disp, "new format=none"), "ok xvdg");
-	return says(sim, disp, text);
-}
-
-static bool holds(struct sim *sim, const char *name, enum transfer_place place)
-{
-	const struct sim_vm *found = sim_find_named(sim, name);
-	const struct sim_disk *disk = found ? sim_disk_in(sim, found, place) : NULL;
-
-	return disk && disk->connected;
-}
-
-/* What a sensible DisposableVM of `work` and `work` itself do next. */
-static void go_on(struct sim *sim, const char *disp, enum dispvm_state state)
-{
-	const struct sim_vm *its = sim_find_named(sim, disp);
-
-	if (its && its->has_run && !its->down && holds(sim, disp, TRANSFER_AT_RECEIVER))
-		says(sim, disp, "umount");
-	else if (state == DISPVM_OPEN && holds(sim, disp, TRANSFER_AT_SENDER))
-		says(sim, disp, "send work 1");
-	else if (state == DISPVM_OPEN)
-		says(sim, disp, "new format=none");
-	else if (holds(sim, "work", TRANSFER_AT_RECEIVER))
-		says(sim, "work", "umount");
-	else
-		sim_pass(sim, 5000);
-}
-
-static void bring_to_its_end(struct sim *sim)
-{
-	const struct dispvm *d;
-
-	sim_run(sim);
-	for (int i = 0; (d = sim_dispvm_of(sim, "work")); i++) {
-		g_autofree char *name = g_strdup(d->id.name);
-
-		g_assert_cmpint(i, <, 30);
-		go_on(sim, name, d->state);
-	}
-}
+#include "dispvm_story.h"
 
 /* ---- how it goes ---- */
 
@@ -165,7 +58,7 @@ static void test_label(void)
 	g_assert_cmpstr(vm(sim, "disp2")->label, ==, "red");
 	sim_set_pool(sim, 0);
 	given_open(sim, "bank", "2");
-	g_assert_cmpstr(vm(sim, of(sim, "bank")->id.name)->label, ==, "green");
+	g_assert_cmpstr(vm(sim, dispvm_of(sim, "bank")->id.name)->label, ==, "green");
 	the_end(sim);
 }
 
@@ -175,9 +68,9 @@ static void test_name_is_taken(void)
 	struct sim *sim = given_host("work", "disp1", "disp3");
 
 	given_open(sim, "work", "1");
-	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp2");
+	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp2");
 	given_open(sim, "work", "2");
-	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp4");
+	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp4");
 	the_end(sim);
 }
 
@@ -385,7 +278,8 @@ static void test_used_seq(void)
 	bring_to_its_end(sim);
 	then_reply(r, "ok saved");
 	r = given_open(sim, "work", "2");
-	then_reply(sends_back(sim, of(sim, "work")->id.name, "work", "1"), "error no-transaction");
+	then_reply(sends_back(sim, dispvm_of(sim, "work")->id.name, "work", "1"),
+		"error no-transaction");
 	then_waits(r);
 	the_end(sim);
 }
@@ -598,8 +492,8 @@ static void test_taken_from_pool(void)
 	/* It is there although none could be made now. */
 	sim->no_memory = true;
 	r = given_open(sim, "work", "1");
-	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp1");
-	g_assert_cmpstr(of(sim, "work")->seq, ==, "1");
+	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp1");
+	g_assert_cmpstr(dispvm_of(sim, "work")->seq, ==, "1");
 	g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, 1);
 	/* And filled up again when that is possible. */
 	sim->no_memory = false;
@@ -620,7 +514,7 @@ static void test_pool_survives_restart(void)
 	sim_run(sim);
 	g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, 2);
 	given_open(sim, "work", "1");
-	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp1");
+	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp1");
 	the_end(sim);
 }
 
@@ -644,7 +538,7 @@ static void test_pool_of_old_template(void)
 	struct sim *sim = given_pool(1);
 	struct sim_request *r;
 
-	g_assert_cmpstr(of(sim, "")->id.name, ==, "disp1");
+	g_assert_cmpstr(dispvm_of(sim, "")->id.name, ==, "disp1");
 	sim->prepared = false;
 	given_lent(sim, "work");
 	r = asks(sim, "work", "send disposable 1");
@@ -652,9 +546,9 @@ static void test_pool_of_old_template(void)
 	then_waits_for(r, "preparing");
 	sim_run(sim);
 	then_dispvm(sim, "work", DISPVM_OPEN);
-	g_assert_cmpstr(of(sim, "work")->id.name, ==, "disp2");
+	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp2");
 	then_dispvm(sim, "", DISPVM_POOLED);
-	g_assert_cmpstr(of(sim, "")->id.name, ==, "disp3");
+	g_assert_cmpstr(dispvm_of(sim, "")->id.name, ==, "disp3");
 	g_assert_null(sim_find_named(sim, "disp1"));
 	the_end(sim);
 }
@@ -710,485 +604,6 @@ static void test_nothing_is_sent_to_closed_one(void)
 	the_end(sim);
 }
 
-/* ---- in every stage ---- */
-
-enum stage {
-	PREPARING,
-	MAKING,
-	HALF,     /* a part of the VM is there */
-	CLEARING, /* and the daemon was restarted */
-	WAITING,  /* the pendrive waits for the VM */
-	READY,    /* the VM waits for the pendrive */
-	ATTACHING,
-	OPEN,
-	READ,     /* the pendrive was given back */
-	WRITING,  /* the DisposableVM has one for its answer */
-	FREEZING, /* it has sent that */
-	QUEUED,
-	ARRIVING,
-	ARRIVED,
-	STORED, /* the opener has asked for its umount */
-	KILLED, /* it has asked to go */
-	N_STAGES,
-};
-
-static const char *const stage_names[N_STAGES] = {
-	[PREPARING] = "preparing",
-	[MAKING] = "making",
-	[HALF] = "half made",
-	[CLEARING] = "clearing",
-	[WAITING] = "waiting for the VM",
-	[READY] = "ready",
-	[ATTACHING] = "attaching",
-	[OPEN] = "open",
-	[READ] = "read",
-	[WRITING] = "writing",
-	[FREEZING] = "answering: freezing",
-	[QUEUED] = "answering: queued",
-	[ARRIVING] = "answering: arriving",
-	[ARRIVED] = "answering: arrived",
-	[STORED] = "stored",
-	[KILLED] = "killed",
-};
-
-static void take_the_pendrive(struct sim *sim)
-{
-	when(sim, SIM_RELEASE);
-	when(sim, SIM_LOOP_FREE);
-	when(sim, SIM_EV_DETACHED);
-}
-
-static void make_the_vm(struct sim *sim)
-{
-	when(sim, SIM_DOM_BUILD);
-	when(sim, SIM_DOM_FINISH);
-	when(sim, SIM_EV_DOM_MADE);
-}
-
-static struct sim_request *given_unopened(struct sim *sim, enum stage stage)
-{
-	struct sim_request *r;
-
-	sim->prepared = stage != PREPARING;
-	given_lent(sim, "work");
-	r = asks(sim, "work", "send disposable 1");
-	when(sim, SIM_EV_MAILBOX);
-	if (stage == HALF || stage == CLEARING)
-		when(sim, SIM_DOM_BUILD);
-	if (stage == CLEARING) {
-		sim_stop(sim);
-		sim_start(sim);
-	}
-	if (stage == WAITING || stage == ATTACHING)
-		take_the_pendrive(sim);
-	if (stage == READY || stage == ATTACHING)
-		make_the_vm(sim);
-	return r;
-}
-
-static void give_answer(struct sim *sim, enum stage stage)
-{
-	if (stage == QUEUED)
-		given_delivered(sim, "bank", "work");
-	then_reply(says(sim, "disp1", "umount"), "ok");
-	if (stage == READ)
-		return;
-	given_lent(sim, "disp1");
-	if (stage == WRITING)
-		return;
-	asks(sim, "disp1", "send work 1");
-	when(sim, SIM_EV_MAILBOX);
-	if (stage == FREEZING)
-		return;
-	take_the_pendrive(sim);
-	if (stage == ARRIVING)
-		return;
-	sim_run(sim);
-	if (stage == STORED) {
-		asks(sim, "work", "umount");
-		when(sim, SIM_EV_MAILBOX);
-	}
-}
-
-/* `work` has sent a file with SEQ 1, and it has come so far and no further. */
-static struct sim_request *given_stage(struct sim *sim, enum stage stage)
-{
-	static const enum dispvm_state states[N_STAGES] = {
-		[PREPARING] = DISPVM_PREPARING,
-		[MAKING] = DISPVM_MAKING,
-		[HALF] = DISPVM_MAKING,
-		[CLEARING] = DISPVM_CLEARING,
-		[WAITING] = DISPVM_MAKING,
-		[READY] = DISPVM_READY,
-		[ATTACHING] = DISPVM_READY,
-		[OPEN] = DISPVM_OPEN,
-		[READ] = DISPVM_OPEN,
-		[WRITING] = DISPVM_OPEN,
-		[FREEZING] = DISPVM_ANSWERING,
-		[QUEUED] = DISPVM_ANSWERING,
-		[ARRIVING] = DISPVM_ANSWERING,
-		[ARRIVED] = DISPVM_ANSWERING,
-		[STORED] = DISPVM_DESTROYING,
-		[KILLED] = DISPVM_DESTROYING,
-	};
-	struct sim_request *r;
-
-	g_test_message("%s", stage_names[stage]);
-	if (stage < OPEN) {
-		r = given_unopened(sim, stage);
-	} else {
-		r = given_open(sim, "work", "1");
-		if (stage == KILLED) {
-			asks(sim, "disp1", "killme");
-			when(sim, SIM_EV_MAILBOX);
-		} else if (stage != OPEN) {
-			give_answer(sim, stage);
-		}
-	}
-	then_dispvm(sim, "work", states[stage]);
-	return r;
-}
-
-static struct sim *given_three(void)
-{
-	return given_host("work", "personal", "bank");
-}
-
-static void test_each_stage_goes_on(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		struct sim *sim = given_three();
-		struct sim_request *r = given_stage(sim, (enum stage)s);
-
-		bring_to_its_end(sim);
-		then_reply(r, s == KILLED ? "ok unchanged" : "ok saved");
-		then_none_is_left(sim);
-		the_end(sim);
-	}
-}
-
-static void test_opener_dies(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		for (int cleaned = 0; cleaned < 2; cleaned++) {
-			struct sim *sim = given_three();
-
-			given_stage(sim, (enum stage)s);
-			sim_kill_vm(sim, vm(sim, "work"), cleaned == 1);
-			sim_run(sim);
-			/* At once, and not when some time has passed. */
-			then_none_is_left(sim);
-			given_open(sim, "personal", "1");
-			the_end(sim);
-		}
-	}
-}
-
-enum end { DESTROYED, DESTROYED_NODES_STAY, SHUT_DOWN, N_ENDS };
-
-/* What the opener is told; NULL: there is nothing yet that could end. */
-static const char *const vm_ends[N_STAGES][N_ENDS] = {
-	/* What is down cannot be let run. */
-	[HALF] = {"error failed", "error failed", "error failed"},
-	[READY] = {"error receiver-gone", "error receiver-gone", "error failed"},
-	[ATTACHING] = {"error receiver-gone", "error receiver-gone", "error failed"},
-	[OPEN] = {"error lost", "error lost", "error lost"},
-	[READ] = {"error lost", "error lost", "error lost"},
-	[WRITING] = {"error lost", "error lost", "error lost"},
-	/* A VM that is down lets go when it has to. */
-	[FREEZING] = {"error lost", "error lost", "ok saved"},
-	/* The answer is out of its hands. */
-	[QUEUED] = {"ok saved", "ok saved", "ok saved"},
-	[ARRIVING] = {"ok saved", "ok saved", "ok saved"},
-	[ARRIVED] = {"ok saved", "ok saved", "ok saved"},
-	[STORED] = {"ok saved", "ok saved", "ok saved"},
-	[KILLED] = {"ok unchanged", "ok unchanged", "ok unchanged"},
-};
-
-static void vm_ends_in(enum stage stage, enum end end)
-{
-	struct sim *sim = given_three();
-	struct sim_request *r = given_stage(sim, stage);
-
-	if (end == SHUT_DOWN)
-		sim_shut_down(sim, vm(sim, "disp1"));
-	else
-		sim_kill_vm(sim, vm(sim, "disp1"), end == DESTROYED);
-	sim_run(sim);
-	/* What an opener waits for that has been lost is told at once. */
-	if (stage < FREEZING)
-		then_reply(r, vm_ends[stage][end]);
-	bring_to_its_end(sim);
-	then_reply(r, vm_ends[stage][end]);
-	then_none_is_left(sim);
-	the_end(sim);
-}
-
-static void test_vm_ends(void)
-{
-	for (int s = 0; s < N_STAGES; s++)
-		for (int e = 0; vm_ends[s][0] && e < N_ENDS; e++)
-			vm_ends_in((enum stage)s, (enum end)e);
-}
-
-/* What was on its way when the VM ended fails as well: the opener need not wait any longer. */
-static void test_vm_ends_and_answer_fails(void)
-{
-	struct sim *sim = given_three();
-	struct sim_request *r = given_stage(sim, QUEUED);
-
-	sim_shut_down(sim, vm(sim, "disp1"));
-	sim_run(sim);
-	then_waits(r);
-	g_assert_true(sim_cancel(sim, sim_transfer_of(sim, "disp1")->id));
-	sim_run(sim);
-	then_reply(r, "error lost");
-	then_none_is_left(sim);
-	the_end(sim);
-}
-
-static void test_both_die(void)
-{
-	for (int s = OPEN; s < N_STAGES; s++) {
-		struct sim *sim = given_three();
-
-		given_stage(sim, (enum stage)s);
-		sim_kill_vm(sim, vm(sim, "disp1"), false);
-		sim_kill_vm(sim, vm(sim, "work"), true);
-		sim_run(sim);
-		then_none_is_left(sim);
-		the_end(sim);
-	}
-}
-
-static void test_discarded(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		struct sim *sim = given_three();
-		struct sim_request *r = given_stage(sim, (enum stage)s);
-		bool goes = s == STORED || s == KILLED;
-
-		g_assert_cmpint(sim_discard_dispvm(sim, "disp1"), ==, !goes);
-		sim_run(sim);
-		then_none_is_left(sim);
-		if (!goes)
-			then_reply(r, "error cancelled");
-		g_assert_false(sim_discard_dispvm(sim, "disp1"));
-		the_end(sim);
-	}
-}
-
-/* The user of dom0 takes the pendrive back that brings the file. */
-static void test_request_cancelled(void)
-{
-	for (int s = 0; s < READ; s++) {
-		struct sim *sim = given_three();
-		struct sim_request *r = given_stage(sim, (enum stage)s);
-
-		g_assert_true(sim_cancel(sim, sim_transfer_of(sim, "work")->id));
-		sim_run(sim);
-		if (s == OPEN) {
-			/* It has read it by now, for all that we know. */
-			then_waits(r);
-			bring_to_its_end(sim);
-			then_reply(r, "ok saved");
-		} else {
-			then_reply(r, "error cancelled");
-		}
-		then_none_is_left(sim);
-		the_end(sim);
-	}
-}
-
-/* Or the one that brings the answer: that can be given once more. */
-static void test_answer_cancelled(void)
-{
-	for (int s = WRITING; s < STORED; s++) {
-		struct sim *sim = given_three();
-		struct sim_request *r = given_stage(sim, (enum stage)s);
-
-		g_assert_true(sim_cancel(sim, sim_transfer_of(sim, "disp1")->id));
-		sim_run(sim);
-		then_waits(r);
-		then_dispvm(sim, "work", DISPVM_OPEN);
-		bring_to_its_end(sim);
-		then_reply(r, "ok saved");
-		the_end(sim);
-	}
-}
-
-/* ---- the daemon is stopped, and another one started ---- */
-
-static void test_restart(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		for (int times = 1; times < 4; times++) {
-			struct sim *sim = given_three();
-			struct sim_request *r = given_stage(sim, (enum stage)s);
-
-			for (int i = 0; i < times; i++) {
-				sim_stop(sim);
-				sim_start(sim);
-			}
-			bring_to_its_end(sim);
-			then_reply(r, s == KILLED ? "ok unchanged" : "ok saved");
-			then_none_is_left(sim);
-			the_end(sim);
-		}
-	}
-}
-
-/* VMs end while no daemon runs. */
-static void test_death_unseen(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		for (int who = 0; who < 2; who++) {
-			struct sim *sim = given_three();
-			const char *name = who == 0 ? "work" : "disp1";
-
-			given_stage(sim, (enum stage)s);
-			sim_stop(sim);
-			if (sim_find_named(sim, name))
-				sim_kill_vm(sim, vm(sim, name), true);
-			sim_start(sim);
-			sim_run(sim);
-			if (who == 0)
-				then_none_is_left(sim);
-			the_end(sim);
-		}
-	}
-}
-
-/* A transaction, whatever happens to the daemon meanwhile. */
-static struct sim_request *told(struct sim *sim)
-{
-	struct sim_request *r;
-
-	then_reply(says(sim, "work", "new format=none"), "ok xvdg");
-	r = says(sim, "work", "send disposable 1");
-	bring_to_its_end(sim);
-	return r;
-}
-
-/* How many things the daemon does for one transaction; it is killed at each of them. */
-static unsigned killed_anywhere(unsigned pool, bool prepared)
-{
-	struct exchange_limits limits = sim_limits;
-	bool killed = true;
-	unsigned at;
-
-	limits.dispvm.pool = pool;
-	for (at = 1; killed; at++) {
-		struct sim *sim = given_host_with(&limits, "work");
-
-		sim->prepared = prepared;
-		sim->crash_in = at;
-		then_reply(told(sim), "ok saved");
-		killed = sim->crash_in == 0;
-		sim->crash_in = 0;
-		sim_run(sim);
-		g_assert_cmpuint(sim_n_dispvms(sim), ==, pool);
-		g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, pool);
-		the_end(sim);
-	}
-	return at - 2;
-}
-
-static void test_killed_anywhere(void)
-{
-	unsigned n = killed_anywhere(0, true);
-
-	g_test_message("the daemon does %u things for one transaction", n);
-	g_assert_cmpuint(n, >, 40);
-}
-
-static void test_killed_anywhere_with_pool(void)
-{
-	g_assert_cmpuint(killed_anywhere(1, true), >, 40);
-}
-
-static void test_killed_anywhere_while_preparing(void)
-{
-	g_assert_cmpuint(killed_anywhere(0, false), >, 40);
-}
-
-static void test_killed_anywhere_with_old_pool(void)
-{
-	g_assert_cmpuint(killed_anywhere(1, false), >, 40);
-}
-
-/* And killed again while it takes up what the first one left. */
-static void test_killed_while_recovering(void)
-{
-	for (int s = 0; s < N_STAGES; s++) {
-		for (unsigned at = 1; at < 25; at++) {
-			struct sim *sim = given_three();
-			struct sim_request *r = given_stage(sim, (enum stage)s);
-
-			sim_stop(sim);
-			sim->crash_in = at;
-			sim_start(sim);
-			bring_to_its_end(sim);
-			then_reply(r, s == KILLED ? "ok unchanged" : "ok saved");
-			the_end(sim);
-		}
-	}
-}
-
-/* While it ends what the user removes: the request must not be forgotten with the VM. */
-static void test_killed_while_discarding(void)
-{
-	for (int s = 0; s < STORED; s++) {
-		for (unsigned at = 1; at < 12; at++) {
-			struct sim *sim = given_three();
-			struct sim_request *r = given_stage(sim, (enum stage)s);
-
-			sim->crash_in = at;
-			sim_discard_dispvm(sim, "disp1");
-			sim->crash_in = 0;
-			bring_to_its_end(sim);
-			/* The kill may have come before anything of it was written. */
-			g_assert_cmpuint(r->n_finals, ==, 1);
-			then_none_is_left(sim);
-			the_end(sim);
-		}
-	}
-}
-
-/* All pendrives are gone, and the next one's id must not be that which an open VM remembers. */
-static void test_ids_after_restart(void)
-{
-	struct sim *sim = given_host("work", "personal");
-	struct sim_request *a = given_open(sim, "personal", "1"), *b;
-
-	then_reply(says(sim, "disp1", "umount"), "ok");
-	g_assert_cmpuint(sim_n_transfers(sim), ==, 0);
-	sim_stop(sim);
-	sim_start(sim);
-	sim_run(sim);
-	b = given_open(sim, "work", "1");
-	bring_to_its_end(sim);
-	then_reply(b, "ok saved");
-	then_waits(a);
-	then_dispvm(sim, "personal", DISPVM_OPEN);
-	the_end(sim);
-}
-
-/* A request that is refused must not change what is written down. */
-static void test_refused_after_rename(void)
-{
-	struct sim *sim = given_host("work");
-
-	sim->no_templates = true;
-	given_lent(sim, "work");
-	sim_rename_vm(vm(sim, "work"), "office");
-	sim_push(sim, SIM_EV_DOMAINS, 0);
-	sim_run(sim);
-	then_reply(says(sim, "office", "send disposable 1"), "error unsupported");
-	g_assert_cmpstr(sim->violation, ==, NULL);
-	the_end(sim);
-}
-
 #define STORY(path, fn) g_test_add_func("/disposables/" path, fn)
 
 int main(int argc, char **argv)
@@ -1226,23 +641,5 @@ int main(int argc, char **argv)
 	STORY("pool-size-changes", test_pool_size_changes);
 	STORY("pooled-one-dies", test_pooled_one_dies);
 	STORY("nothing-is-sent-to-closed-one", test_nothing_is_sent_to_closed_one);
-	STORY("each-stage-goes-on", test_each_stage_goes_on);
-	STORY("opener-dies", test_opener_dies);
-	STORY("vm-ends", test_vm_ends);
-	STORY("vm-ends-and-answer-fails", test_vm_ends_and_answer_fails);
-	STORY("both-die", test_both_die);
-	STORY("discarded", test_discarded);
-	STORY("request-cancelled", test_request_cancelled);
-	STORY("answer-cancelled", test_answer_cancelled);
-	STORY("restart", test_restart);
-	STORY("death-unseen", test_death_unseen);
-	STORY("killed-anywhere", test_killed_anywhere);
-	STORY("killed-anywhere-with-pool", test_killed_anywhere_with_pool);
-	STORY("killed-anywhere-while-preparing", test_killed_anywhere_while_preparing);
-	STORY("killed-anywhere-with-old-pool", test_killed_anywhere_with_old_pool);
-	STORY("killed-while-recovering", test_killed_while_recovering);
-	STORY("killed-while-discarding", test_killed_while_discarding);
-	STORY("ids-after-restart", test_ids_after_restart);
-	STORY("refused-after-rename", test_refused_after_rename);
 	return g_test_run();
 }
