@@ -20,6 +20,7 @@ static struct dispvm_node *find_number(struct exchange *x, guint64 number)
 }
 
 static void fill_pool(struct exchange *x);
+static void shrink_pool(struct exchange *x, guint keep);
 
 /* ---- carrying out what the core decided ---- */
 
@@ -61,6 +62,8 @@ static void act(struct exchange *x, const struct dispvm *d, const struct dispvm_
 		if (x->observer.notice)
 			x->observer.notice(x->observer.arg, "preparing", d->opener.name);
 		p->prepare(p->ctx);
+		/* They are of the old template, and its VM needs memory to boot. */
+		shrink_pool(x, 0);
 		return;
 	case DISPVM_ACT_MAKE:
 		p->make(p->ctx, &plan);
@@ -349,6 +352,8 @@ struct verdict disposables_take(struct exchange *x, const struct vm_id *sender, 
 	const struct dispvm_event assign = {
 		.kind = DISPVM_EV_ASSIGN, .opener = sender, .request = request, .transfer = id};
 	const struct dispvm_limits *l = &x->limits.dispvm;
+	bool prepared = x->ports.domains.is_prepared(x->ports.domains.ctx);
+	guint n_useless = prepared ? 0 : count(x, is_pooled, NULL); /* they go: act */
 	struct dispvm_node *pooled;
 
 	turn->node = NULL;
@@ -356,15 +361,13 @@ struct verdict disposables_take(struct exchange *x, const struct vm_id *sender, 
 		return refused(QPEN_ERROR_UNSUPPORTED, "this dom0 makes no DisposableVMs");
 	if (count(x, is_of_opener, sender) >= l->max_per_opener)
 		return refused(QPEN_ERROR_LIMIT, "this VM has as many DisposableVMs as it may");
-	pooled = x->ports.domains.is_prepared(x->ports.domains.ctx)
-			 ? choose_first(x, is_pooled, NULL)
-			 : NULL;
+	pooled = prepared ? choose_first(x, is_pooled, NULL) : NULL;
 	if (pooled) {
 		g_strlcpy(pooled->d.label, label, sizeof pooled->d.label);
 		disposables_step(x, pooled, &assign, turn);
 		return (struct verdict){.ok = true};
 	}
-	if ((unsigned)g_tree_nnodes(x->dispvms) >= l->max_total)
+	if ((unsigned)g_tree_nnodes(x->dispvms) - n_useless >= l->max_total)
 		return refused(QPEN_ERROR_LIMIT, "there are as many DisposableVMs as there may be");
 	start(x, new_node(x, label), &assign, turn);
 	return (struct verdict){.ok = true};

@@ -553,6 +553,25 @@ static void test_pool_of_old_template(void)
 	the_end(sim);
 }
 
+/* What waits of the old template must not take the place of what is made of the new one. */
+static void test_old_pool_fills_limit(void)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim_request *r;
+	struct sim *sim;
+
+	limits.dispvm.pool = limits.dispvm.max_total = 2;
+	sim = given_host_with(&limits, "work");
+	g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, 2);
+	sim->prepared = false;
+	r = opens(sim, "work", "1");
+	then_waits(r);
+	then_dispvm(sim, "work", DISPVM_OPEN);
+	g_assert_cmpuint(sim_n_disposable_vms(sim), ==, 2);
+	then_dispvm(sim, "", DISPVM_POOLED);
+	the_end(sim);
+}
+
 static void test_pool_size_changes(void)
 {
 	struct sim *sim = given_pool(1);
@@ -638,6 +657,7 @@ int main(int argc, char **argv)
 	STORY("pool-survives-restart", test_pool_survives_restart);
 	STORY("pool-gives-back", test_pool_gives_back);
 	STORY("pool-of-old-template", test_pool_of_old_template);
+	STORY("old-pool-fills-limit", test_old_pool_fills_limit);
 	STORY("pool-size-changes", test_pool_size_changes);
 	STORY("pooled-one-dies", test_pooled_one_dies);
 	STORY("nothing-is-sent-to-closed-one", test_nothing_is_sent_to_closed_one);
