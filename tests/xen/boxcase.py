@@ -158,7 +158,8 @@ class BoxCase(unittest.TestCase):
     def wait_nothing_left(self):
         """No transfer, image, loop device, record or node of ours, in dom0 or below any VM."""
         self.wait_for("dom0", "qfilexchgctl list | grep -q '^No pendrive'", "all transfers to end")
-        left = f"ls {IMAGES} | grep -vxF lost+found"
+        # The save file of DisposableVMs is no image, and is meant to stay.
+        left = f"ls {IMAGES} | grep -vxE 'lost[+]found|disposable[.]save([.]info)?'"
         self.wait_for("dom0", f"! {left} | grep -q .", "the images to be removed")
         self.wait_for("dom0", f"! losetup -a | grep -q {IMAGES}", "the loop devices to be freed")
         self.assertEqual(self.dom0("xenstore-ls /qfilexchgd/transfers"), "")
