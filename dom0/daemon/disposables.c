@@ -761,6 +761,9 @@ void disposables_resume(struct exchange *x)
 		if (find_number(x, g_array_index(numbers, guint64, i)))
 			resume(x, g_array_index(numbers, guint64, i));
 	fail_unserved(x);
+	/* The former daemon may have died on the way to it. */
+	if (!x->ports.domains.is_prepared(x->ports.domains.ctx))
+		shrink_pool(x, 0);
 	disposables_look(x);
 	fill_pool(x);
 }

@@ -142,7 +142,7 @@ MUTANTS = [
     ("ids are used again", DISPOSABLES,
      "\tx->last_id = MAX(x->last_id, MAX(d.request, d.answer));\n", ""),
     ("a VM's end was written, its request not told", DISPOSABLES,
-     "\tfail_unserved(x);\n\tdisposables_look(x);", "\tdisposables_look(x);"),
+     "\tfail_unserved(x);\n", ""),
     ("what the opener gives back was not stored", DISPOSABLES,
      "\tif (event && event->kind == TRANSFER_EV_UMOUNT)\n", "\tif (false)\n"),
     ("the pool keeps what the host needs", DISPOSABLES,
