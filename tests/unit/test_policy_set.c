@@ -473,6 +473,24 @@ static void test_shipped(void)
 	policy_set_free(set);
 }
 
+/* What the manual shows as a rule is one. */
+static void test_manual(struct fixture *f, gconstpointer unused)
+{
+	g_autofree char *text = NULL;
+	g_auto(GStrv) lines = NULL;
+	GString *examples = g_string_new(NULL);
+
+	(void)unused;
+	g_assert_true(g_file_get_contents(MANUAL, &text, NULL, NULL));
+	lines = g_strsplit(text, "\n", -1);
+	for (char **line = lines; *line; line++)
+		if (g_str_has_prefix(*line, "qubes.") || g_str_has_prefix(*line, "*"))
+			g_string_append_printf(examples, "%s\n", *line);
+	put(f->dir, "50-manual.policy", examples->str);
+	g_string_free(examples, TRUE);
+	assert_shape(f, "vault>@- @>vault- work>archivea work>@- untrusted>@? untrusted>@-");
+}
+
 #define ADD(name, function)                                                                        \
 	g_test_add("/policy-set/" name, struct fixture, NULL, set_up, function, tear_down)
 
@@ -503,5 +521,6 @@ int main(int argc, char **argv)
 	ADD("links", test_links);
 	ADD("one-file", test_one_file);
 	g_test_add_func("/policy-set/shipped", test_shipped);
+	ADD("manual", test_manual);
 	return g_test_run();
 }
