@@ -254,6 +254,7 @@ static void sent(struct stepping *s, const struct transfer_event *ev)
 	t->to_sender.pending = true;
 	strcpy(t->to_sender.id, ev->request->id);
 	t->kind = ev->as;
+	t->ask = ev->ask;
 	/* Of an ordinary pendrive the receiver reads no SEQ, whatever the sender said. */
 	strcpy(t->seq, ev->as == TRANSFER_FILES ? QPEN_SEQ_NONE : ev->request->seq);
 	t->view = ev->request->view;
@@ -328,32 +329,27 @@ static void approved(struct stepping *s, enum transfer_slot slot)
 	}
 }
 
-static void ask_user(struct stepping *s)
+/* Nothing stands between it and its receiver any more. */
+static void go_on(struct stepping *s, enum transfer_slot slot)
 {
-	if (!s->t->receiver_known) {
-		refuse(s, s->now_ms + s->limits->ask_ms);
-		return;
-	}
-	add(s, TRANSFER_ACT_ASK);
-	change_state(s, TRANSFER_ASKING, s->limits->ask_ms);
+	if (s->t->kind != TRANSFER_REQUEST)
+		approved(s, slot);
+	else if (s->t->receiver_known)
+		start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
+	else
+		change_state(s, TRANSFER_STARTING_VM, s->limits->start_ms);
 }
 
 static void frozen(struct stepping *s, enum transfer_slot slot)
 {
 	s->t->place = TRANSFER_NOWHERE;
-	switch (s->t->kind) {
-	case TRANSFER_FILES:
-		ask_user(s);
-		return;
-	case TRANSFER_REQUEST:
-		if (s->t->receiver_known)
-			start_attach(s, TRANSFER_ATTACHING_IN, TRANSFER_AT_RECEIVER);
-		else
-			change_state(s, TRANSFER_STARTING_VM, s->limits->start_ms);
-		return;
-	case TRANSFER_ANSWER:
-		approved(s, slot);
-		return;
+	if (s->t->kind == TRANSFER_FILES && !s->t->receiver_known) {
+		refuse(s, s->now_ms + s->limits->ask_ms);
+	} else if (s->t->ask) {
+		add(s, TRANSFER_ACT_ASK);
+		change_state(s, TRANSFER_ASKING, s->limits->ask_ms);
+	} else {
+		go_on(s, slot);
 	}
 }
 
@@ -417,7 +413,14 @@ static void in_asking(struct stepping *s, const struct transfer_event *ev)
 {
 	switch (ev->kind) {
 	case TRANSFER_EV_YES:
-		approved(s, ev->slot);
+		go_on(s, ev->slot);
+		return;
+	case TRANSFER_EV_VM_READY: /* it is made while the user thinks */
+		vm_ready(s, ev);
+		return;
+	case TRANSFER_EV_VM_FAILED:
+		add(s, TRANSFER_ACT_WITHDRAW);
+		vm_failed(s, ev);
 		return;
 	case TRANSFER_EV_NO:
 		refuse(s, s->t->deadline_ms);
@@ -445,8 +448,6 @@ static void in_asking(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SLOT_FREE:
 	case TRANSFER_EV_UMOUNT:
 	case TRANSFER_EV_VM_STARTING:
-	case TRANSFER_EV_VM_READY:
-	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;

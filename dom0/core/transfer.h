@@ -88,6 +88,7 @@ struct transfer {
 	struct vm_id receiver;   /* domid and uuid are set when `receiver_known` */
 	bool receiver_known;     /* false: no VM of that name runs, and the user is not asked */
 	enum transfer_kind kind; /* TRANSFER_FILES until `send` says otherwise */
+	bool ask;                /* the user of dom0 decides; else it goes on without a question */
 	char seq[QPEN_SEQ_MAX + 1];
 	bool view;                        /* TRANSFER_REQUEST: no answer is wanted */
 	struct pending_reply to_sender;   /* `new`, then `send` */
@@ -104,10 +105,12 @@ enum transfer_event_kind {
 	TRANSFER_EV_MAKE_FAILED, /* `error` says how */
 	TRANSFER_EV_ATTACHED,
 	TRANSFER_EV_LOST, /* it could not be attached, or was detached by somebody else */
-	/* The sender asked; `request`, `as`, `receiver`, `receiver_known`, `preparing` are set. */
+	/* The sender asked; `request`, `as`, `receiver`, `receiver_known`, `ask`, `preparing` are
+	 * set.
+	 */
 	TRANSFER_EV_SEND,
-	/* The nodes are gone and nobody holds the loop device; of an answer `slot` tells of the
-	 * opener's slot. */
+	/* The nodes are gone and nobody holds the loop device; where nobody is asked, `slot` tells
+	 * of the receiver's slot. */
 	TRANSFER_EV_DETACHED,
 	TRANSFER_EV_YES, /* the user said yes; `slot` tells of the receiver's slot */
 	TRANSFER_EV_NO,
@@ -139,6 +142,7 @@ struct transfer_event {
 	enum transfer_kind as;
 	const struct vm_id *receiver;
 	bool receiver_known;
+	bool ask;
 	bool preparing; /* the save file has to be made first */
 };
 

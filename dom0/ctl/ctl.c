@@ -9,15 +9,20 @@
 
 #include "agent.h"
 #include "bus-generated.h"
+#include "policy_commands.h"
 #include "text.h"
 
-static const char usage[] = "list               the transfers under way, and the DisposableVMs\n"
-			    "  show ID            all that is known of one\n"
-			    "  cancel ID          take its pendrive back, from whoever has it\n"
-			    "  dvm prepare        make the save file for DisposableVMs anew\n"
-			    "  dvm destroy NAME   destroy a DisposableVM, and what is open in it\n"
-			    "  agent              answer the questions here, in this terminal\n"
-			    "  agent --yes|--no   answer them all alike, for scripts and tests";
+static const char usage[] =
+	"list               the transfers under way, and the DisposableVMs\n"
+	"  show ID            all that is known of one\n"
+	"  cancel ID          take its pendrive back, from whoever has it\n"
+	"  dvm prepare        make the save file for DisposableVMs anew\n"
+	"  dvm destroy NAME   destroy a DisposableVM, and what is open in it\n"
+	"  block VM [MINUTES] refuse all that it sends, unasked, so long or until unblocked\n"
+	"  unblock VM\n"
+	"  blocked            which VMs are\n"
+	"  agent              answer the questions here, in this terminal\n"
+	"  agent --yes|--no   answer them all alike, for scripts and tests\n" POLICY_COMMANDS_USAGE;
 
 static gboolean opt_yes, opt_no, opt_version;
 
@@ -117,6 +122,14 @@ static gboolean parse_id(const char *text, guint64 *id)
 	return FALSE;
 }
 
+static gboolean parse_minutes(const char *text, guint64 *minutes)
+{
+	if (g_ascii_string_to_unsigned(text, 10, 1, 365 * 24 * 60, minutes, NULL))
+		return TRUE;
+	g_printerr("qfilexchgctl: %s is no number of minutes, from one to a year of them\n", text);
+	return FALSE;
+}
+
 static int show(FileExchange1 *daemon, guint64 id)
 {
 	g_autoptr(GError) error = NULL;
@@ -170,6 +183,46 @@ static int dvm_destroy(FileExchange1 *daemon, const char *name)
 	return EXIT_SUCCESS;
 }
 
+static int block(FileExchange1 *daemon, const char *vm, guint64 minutes)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!file_exchange1_call_block_sync(daemon, vm, (guint)minutes * 60, NULL, &error))
+		return fail("cannot block it", error);
+	return EXIT_SUCCESS;
+}
+
+static int unblock(FileExchange1 *daemon, const char *vm)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!file_exchange1_call_unblock_sync(daemon, vm, NULL, &error))
+		return fail("cannot unblock it", error);
+	return EXIT_SUCCESS;
+}
+
+static int blocked(FileExchange1 *daemon)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) list_of_them = NULL;
+	GVariantIter iter;
+	const char *vm;
+	guint seconds;
+
+	if (!file_exchange1_call_list_blocked_sync(daemon, &list_of_them, NULL, &error))
+		return fail("cannot list the blocked VMs", error);
+	if (g_variant_n_children(list_of_them) == 0)
+		g_print("No VM is blocked.\n");
+	g_variant_iter_init(&iter, list_of_them);
+	while (g_variant_iter_next(&iter, "(&su)", &vm, &seconds)) {
+		g_autofree char *left = seconds ? text_duration(seconds) : NULL;
+
+		g_print("%-16s  %s%s\n", vm, left ? "for " : "until it is unblocked",
+			left ? left : "");
+	}
+	return EXIT_SUCCESS;
+}
+
 static int agent(FileExchange1 *daemon)
 {
 	if (opt_yes && opt_no) {
@@ -202,7 +255,19 @@ static FileExchange1 *connect_to_daemon(void)
 	return daemon;
 }
 
-enum command { LIST, SHOW, CANCEL, DVM_PREPARE, DVM_DESTROY, AGENT, N_COMMANDS };
+enum command {
+	LIST,
+	SHOW,
+	CANCEL,
+	DVM_PREPARE,
+	DVM_DESTROY,
+	BLOCK,
+	BLOCK_FOR,
+	UNBLOCK,
+	BLOCKED,
+	AGENT,
+	N_COMMANDS,
+};
 
 /* The words that it is called by, and how many more follow. */
 static const struct {
@@ -214,6 +279,10 @@ static const struct {
 	[CANCEL] = {"cancel", NULL, 1},
 	[DVM_PREPARE] = {"dvm", "prepare", 0},
 	[DVM_DESTROY] = {"dvm", "destroy", 1},
+	[BLOCK] = {"block", NULL, 1},
+	[BLOCK_FOR] = {"block", NULL, 2},
+	[UNBLOCK] = {"unblock", NULL, 1},
+	[BLOCKED] = {"blocked", NULL, 0},
 	[AGENT] = {"agent", NULL, 0},
 };
 
@@ -235,19 +304,27 @@ static enum command find_command(char **words, const char **argument)
 	return N_COMMANDS;
 }
 
-static int run(FileExchange1 *daemon, enum command command, const char *argument, guint64 id)
+/* `number` is the transfer's, or the minutes. */
+static int run(FileExchange1 *daemon, enum command command, const char *argument, guint64 number)
 {
 	switch (command) {
 	case LIST:
 		return list(daemon);
 	case SHOW:
-		return show(daemon, id);
+		return show(daemon, number);
 	case CANCEL:
-		return cancel(daemon, id);
+		return cancel(daemon, number);
 	case DVM_PREPARE:
 		return dvm_prepare(daemon);
 	case DVM_DESTROY:
 		return dvm_destroy(daemon, argument);
+	case BLOCK:
+	case BLOCK_FOR:
+		return block(daemon, argument, number);
+	case UNBLOCK:
+		return unblock(daemon, argument);
+	case BLOCKED:
+		return blocked(daemon);
 	case AGENT:
 		return agent(daemon);
 	case N_COMMANDS:
@@ -261,18 +338,22 @@ static int dispatch(char **words)
 	g_autoptr(FileExchange1) daemon = NULL;
 	const char *argument = NULL;
 	enum command command = find_command(words, &argument);
-	guint64 id = 0;
+	guint64 number = 0;
 
+	if (words[0] && strcmp(words[0], "policy") == 0)
+		return policy_commands_run(&POLICY_PLACES, words + 1);
 	if (command == N_COMMANDS || ((opt_yes || opt_no) && command != AGENT)) {
 		g_printerr("usage: qfilexchgctl COMMAND\n  %s\n", usage);
 		return EX_USAGE;
 	}
-	if ((command == SHOW || command == CANCEL) && !parse_id(argument, &id))
+	if ((command == SHOW || command == CANCEL) && !parse_id(argument, &number))
+		return EX_USAGE;
+	if (command == BLOCK_FOR && !parse_minutes(words[2], &number))
 		return EX_USAGE;
 	daemon = connect_to_daemon();
 	if (!daemon)
 		return EX_UNAVAILABLE;
-	return run(daemon, command, argument, id);
+	return run(daemon, command, argument, number);
 }
 
 int main(int argc, char **argv)

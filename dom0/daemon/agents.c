@@ -17,7 +17,8 @@ struct agent {
 struct asking {
 	struct agents *agents;
 	guint64 id;
-	char *sender, *receiver;
+	char *sender, *receiver, *sender_label, *receiver_label;
+	gboolean disposable; /* the receiver will be one */
 	guint64 size_bytes, used_bytes;
 	gint64 expires_ms;
 	struct agent *asked; /* NULL: nobody is there */
@@ -58,6 +59,8 @@ static void free_question(gpointer data)
 	stop_call(q);
 	g_free(q->sender);
 	g_free(q->receiver);
+	g_free(q->sender_label);
+	g_free(q->receiver_label);
 	g_free(q);
 }
 
@@ -103,6 +106,11 @@ static GVariant *describe(struct agents *a, const struct asking *q)
 	g_variant_builder_init(&b, G_VARIANT_TYPE_VARDICT);
 	g_variant_builder_add(&b, "{sv}", "sender", g_variant_new_string(q->sender));
 	g_variant_builder_add(&b, "{sv}", "receiver", g_variant_new_string(q->receiver));
+	g_variant_builder_add(&b, "{sv}", "sender-label", g_variant_new_string(q->sender_label));
+	g_variant_builder_add(
+		&b, "{sv}", "receiver-label", g_variant_new_string(q->receiver_label));
+	g_variant_builder_add(
+		&b, "{sv}", "kind", g_variant_new_string(q->disposable ? "disposable" : "files"));
 	g_variant_builder_add(&b, "{sv}", "size", g_variant_new_uint64(q->size_bytes));
 	g_variant_builder_add(&b, "{sv}", "used", g_variant_new_uint64(q->used_bytes));
 	g_variant_builder_add(
@@ -156,6 +164,9 @@ static void ask(void *ctx, const struct question *question)
 	q->id = question->id;
 	q->sender = g_strdup(question->sender->name);
 	q->receiver = g_strdup(question->receiver->name);
+	q->sender_label = g_strdup(question->sender_label);
+	q->receiver_label = g_strdup(question->receiver_label);
+	q->disposable = question->disposable;
 	q->size_bytes = question->size_bytes;
 	q->used_bytes = question->used_bytes;
 	q->expires_ms = question->expires_ms;

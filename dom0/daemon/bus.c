@@ -6,6 +6,7 @@
 
 #include "bus-generated.h"
 #include "config.h"
+#include "qpen_words.h"
 
 #define BUS_NAME "org.qubes.FileExchange1"
 #define OBJECT_PATH "/org/qubes/FileExchange1"
@@ -15,6 +16,7 @@
 struct bus {
 	struct exchange *exchange;
 	struct agents *agents;
+	struct rules *rules;
 	struct clock_port clock;
 	FileExchange1 *object;
 	GDBusConnection *connection;
@@ -209,6 +211,83 @@ static void on_prepared(void *arg, bool ok, enum qpen_error error)
 	}
 }
 
+static gboolean on_block(FileExchange1 *object, GDBusMethodInvocation *call, const char *vm,
+	guint seconds_of_it, gpointer data)
+{
+	struct bus *b = data;
+
+	if (!qpen_is_vm_name(vm, strlen(vm))) {
+		g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS,
+			"that cannot be the name of a VM");
+		return TRUE;
+	}
+	exchange_block(b->exchange, vm, (gint64)seconds_of_it * 1000);
+	file_exchange1_complete_block(object, call);
+	return TRUE;
+}
+
+static gboolean on_unblock(
+	FileExchange1 *object, GDBusMethodInvocation *call, const char *vm, gpointer data)
+{
+	struct bus *b = data;
+
+	if (exchange_unblock(b->exchange, vm))
+		file_exchange1_complete_unblock(object, call);
+	else
+		g_dbus_method_invocation_return_error(
+			call, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS, "that VM is not blocked");
+	return TRUE;
+}
+
+static void list_one_blocked(void *arg, const char *name, int64_t left_ms)
+{
+	/* What is left of the last second is a second: 0 means for ever. */
+	g_variant_builder_add(arg, "(su)", name, (guint)MIN((left_ms + 999) / 1000, G_MAXUINT));
+}
+
+static gboolean on_list_blocked(FileExchange1 *object, GDBusMethodInvocation *call, gpointer data)
+{
+	struct bus *b = data;
+	GVariantBuilder builder;
+
+	g_variant_builder_init(&builder, G_VARIANT_TYPE("a(su)"));
+	exchange_visit_blocked(b->exchange, list_one_blocked, &builder);
+	file_exchange1_complete_list_blocked(object, call, g_variant_builder_end(&builder));
+	return TRUE;
+}
+
+/* Why an answer to that question cannot be remembered, or NULL. */
+static const char *why_not_remembered(const struct transfer *t, const char *how)
+{
+	if (!t || t->state != TRANSFER_ASKING)
+		return "there is no such question";
+	if (t->kind != TRANSFER_FILES)
+		return "answers about DisposableVMs are not remembered";
+	if (strcmp(how, "session") != 0 && strcmp(how, "always") != 0)
+		return "an answer is remembered for this session or always";
+	return NULL;
+}
+
+static gboolean on_remember(FileExchange1 *object, GDBusMethodInvocation *call, guint64 id,
+	gboolean allow, const char *how, gpointer data)
+{
+	struct bus *b = data;
+	const struct transfer *t = exchange_find(b->exchange, id);
+	const char *why = why_not_remembered(t, how);
+	g_autoptr(GError) error = NULL;
+
+	if (why)
+		g_dbus_method_invocation_return_error(
+			call, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS, "%s", why);
+	else if (!rules_remember(b->rules, exchange_query(b->exchange, t), allow,
+			 strcmp(how, "always") == 0, &error))
+		g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_FAILED,
+			"the answer cannot be remembered: %s", error->message);
+	else
+		file_exchange1_complete_remember(object, call);
+	return TRUE;
+}
+
 static gboolean on_register(
 	FileExchange1 *object, GDBusMethodInvocation *call, const char *path, gpointer data)
 {
@@ -340,7 +419,8 @@ static void connect_to_bus(struct bus *b)
 		G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, NULL, on_name_lost, b, NULL);
 }
 
-struct bus *bus_create(struct exchange *x, struct agents *agents, const struct clock_port *clock)
+struct bus *bus_create(struct exchange *x, struct agents *agents, struct rules *rules,
+	const struct clock_port *clock)
 {
 	struct bus *b = g_new0(struct bus, 1);
 	const struct exchange_observer observer = {.transfer = on_transfer,
@@ -352,6 +432,7 @@ struct bus *bus_create(struct exchange *x, struct agents *agents, const struct c
 	g_queue_init(&b->preparing);
 	b->exchange = x;
 	b->agents = agents;
+	b->rules = rules;
 	b->clock = *clock;
 	b->object = file_exchange1_skeleton_new();
 	file_exchange1_set_version(b->object, QFX_VERSION);
@@ -361,6 +442,10 @@ struct bus *bus_create(struct exchange *x, struct agents *agents, const struct c
 	g_signal_connect(b->object, "handle-list-disposables", G_CALLBACK(on_list_disposables), b);
 	g_signal_connect(b->object, "handle-destroy-disposable", G_CALLBACK(on_destroy), b);
 	g_signal_connect(b->object, "handle-prepare-disposables", G_CALLBACK(on_prepare), b);
+	g_signal_connect(b->object, "handle-block", G_CALLBACK(on_block), b);
+	g_signal_connect(b->object, "handle-unblock", G_CALLBACK(on_unblock), b);
+	g_signal_connect(b->object, "handle-list-blocked", G_CALLBACK(on_list_blocked), b);
+	g_signal_connect(b->object, "handle-remember", G_CALLBACK(on_remember), b);
 	g_signal_connect(b->object, "handle-register-agent", G_CALLBACK(on_register), b);
 	g_signal_connect(b->object, "handle-unregister-agent", G_CALLBACK(on_unregister), b);
 	exchange_set_observer(x, &observer);

@@ -18,12 +18,13 @@
 #include "domains_child.h"
 #include "exchange.h"
 #include "images_dir.h"
+#include "rules_dir.h"
 #include "store_xs.h"
 #include "xs.h"
 
 struct daemon {
 	const char *config_path;
-	const char *domains_program;
+	const struct daemon_places *places;
 	gboolean config_may_be_missing;
 	struct config config;
 	GMainLoop *loop;
@@ -35,6 +36,7 @@ struct daemon {
 	struct agents *agents;
 	struct clock_glib *clock;
 	struct domains_child *domains;
+	struct rules *rules;
 	struct exchange *exchange;
 	struct bus *bus;
 };
@@ -50,7 +52,7 @@ static gboolean on_terminate(gpointer data)
 static struct domains_options domains_options(const struct daemon *d)
 {
 	return (struct domains_options){
-		.program = d->domains_program,
+		.program = d->places->domains_program,
 		.template = d->config.disposable.template,
 		.savefile = d->config.disposable.savefile,
 		.from_config = d->config.disposable.from_config,
@@ -85,6 +87,7 @@ static gboolean on_reload(gpointer data)
 	g_autoptr(GError) error = NULL;
 	struct config fresh;
 
+	rules_reload(d->rules);
 	if (!config_load(d->config_path, d->config_may_be_missing, &fresh, &error)) {
 		g_critical(
 			"%s; the configuration that was in force stays in force", error->message);
@@ -130,12 +133,14 @@ static gboolean start(struct daemon *d)
 		return FALSE;
 	clock = clock_glib_port(d->clock);
 	d->agents = agents_create(&clock, &d->events);
+	d->rules = rules_create(&d->places->policy);
 	ports = (struct exchange_ports){
 		.store = store_xs_port(d->store),
 		.blocks = blocks_xs_port(d->blocks),
 		.images = images_dir_port(d->images),
 		.asker = agents_port(d->agents),
 		.domains = domains_child_port(d->domains),
+		.rules = rules_port(d->rules),
 		.clock = clock,
 	};
 	d->exchange = exchange_create(&ports, &d->config.limits);
@@ -146,7 +151,7 @@ static gboolean start(struct daemon *d)
 		g_critical("cannot take up what stands in xenstore: %s", g_strerror(-rc));
 		return FALSE;
 	}
-	d->bus = bus_create(d->exchange, d->agents, &clock);
+	d->bus = bus_create(d->exchange, d->agents, d->rules, &clock);
 	return TRUE;
 }
 
@@ -155,6 +160,7 @@ static void stop(struct daemon *d)
 	bus_destroy(d->bus);
 	exchange_destroy(d->exchange);
 	agents_destroy(d->agents);
+	rules_destroy(d->rules);
 	domains_child_destroy(d->domains);
 	clock_glib_destroy(d->clock);
 	blocks_xs_destroy(d->blocks);
@@ -195,7 +201,7 @@ static GLogWriterOutput write_log(
 	return g_log_writer_standard_streams(level, fields, n, NULL);
 }
 
-int daemon_main(int argc, char **argv, const char *domains_program)
+int daemon_main(int argc, char **argv, const struct daemon_places *places)
 {
 	g_autofree char *config_path = NULL;
 	gboolean check = FALSE, version = FALSE;
@@ -210,7 +216,7 @@ int daemon_main(int argc, char **argv, const char *domains_program)
 	g_autoptr(GOptionContext) options =
 		g_option_context_new("- lends virtual pendrives to Xen VMs");
 	g_autoptr(GError) error = NULL;
-	struct daemon d = {.domains_program = domains_program};
+	struct daemon d = {.places = places};
 
 	g_option_context_add_main_entries(options, entries, NULL);
 	if (!g_option_context_parse(options, &argc, &argv, &error) || argc > 1) {

@@ -90,7 +90,11 @@ void exchange_commit(struct exchange *x, struct store_change *change)
 
 static void ask(struct exchange *x, const struct transfer *t)
 {
+	const char *(*label)(void *, const char *) = x->label;
 	const struct question question = {
+		.sender_label = label ? label(x->label_arg, t->sender.name) : "",
+		.receiver_label = label ? label(x->label_arg, t->receiver.name) : "",
+		.disposable = t->kind == TRANSFER_REQUEST,
 		.id = t->id,
 		.sender = &t->sender,
 		.receiver = &t->receiver,
@@ -515,6 +519,39 @@ static void feed_send(struct exchange *x, const struct vm_node *vm, struct trans
 	feed_with(x, e, event, turn);
 }
 
+static gboolean is_blocked(struct exchange *x, const char *name)
+{
+	const gint64 *until_ms = g_hash_table_lookup(x->blocked, name);
+
+	if (until_ms && *until_ms <= exchange_now_ms(x)) {
+		g_hash_table_remove(x->blocked, name);
+		return FALSE;
+	}
+	return until_ms != NULL;
+}
+
+/* What is to become of a wish to send. `to` NULL: a DisposableVM that will be made. */
+static enum policy_action decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
+{
+	const struct policy_query query = {
+		.service = to ? POLICY_SERVICE_PENDRIVE : POLICY_SERVICE_DISPOSABLE,
+		.source = from->vm.id.name,
+		.dest = to ? to->vm.id.name : NULL,
+		.source_is_disposable = disposables_find_vm(x, &from->vm.id) != NULL,
+		.dest_is_disposable = to && disposables_find_vm(x, &to->vm.id) != NULL,
+	};
+	struct policy_decision decision;
+
+	if (is_blocked(x, from->vm.id.name)) {
+		g_info("VM %s is blocked: refused, unasked", from->vm.id.name);
+		return POLICY_DENY;
+	}
+	decision = x->ports.rules.decide(x->ports.rules.ctx, &query);
+	g_info("VM %s to %s: the policy says %s", query.source, to ? query.dest : "a DisposableVM",
+		policy_action_name(decision.action));
+	return decision.action;
+}
+
 /* An ordinary pendrive. */
 static void send_files(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
@@ -522,20 +559,24 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	struct transfer_entry *e = vm->vm.outgoing;
 	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
+	enum policy_action action = POLICY_DENY;
 	struct dispvm_turn turn = {0};
 
 	/* Looking for a renamed VM can show that the sender itself has gone. */
 	if (e->sender != &vm->vm)
 		return;
 	/* A DisposableVM's slot is its file's until that is open. */
-	if (to && disposables_is_closed(x, &to->vm.id))
-		to = NULL;
+	if (to && !disposables_is_closed(x, &to->vm.id))
+		action = decide(x, vm, to);
+	if (action == POLICY_DENY)
+		to = NULL; /* to the sender it is as if there were none */
 	if (to)
 		receiver = to->vm.id;
 	else
 		strcpy(receiver.name, request->dest);
 	event.receiver = &receiver;
 	event.receiver_known = to != NULL;
+	event.ask = action == POLICY_ASK;
 	registry_set_receiver(e, to ? &to->vm : NULL);
 	feed_send(x, vm, e, &event, &turn);
 }
@@ -543,19 +584,27 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 /* One file for a DisposableVM, which may have to be made first. */
 static void send_request(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
-	static const struct vm_id nobody;
+	static const struct vm_id to_be_made = {.name = QPEN_DISPOSABLE};
 	struct transfer_event event = {
 		.kind = TRANSFER_EV_SEND, .as = TRANSFER_REQUEST, .request = request};
 	struct transfer_entry *e = vm->vm.outgoing;
 	const char *label = x->label ? x->label(x->label_arg, vm->vm.id.name) : "";
+	enum policy_action action = decide(x, vm, NULL);
 	struct dispvm_turn turn;
-	struct verdict verdict = disposables_take(x, &vm->vm.id, label, request, e->t.id, &turn);
+	struct verdict verdict;
 
+	if (action == POLICY_DENY) {
+		answer_error(x, vm, request->id, QPEN_ERROR_REFUSED,
+			"dom0 makes no DisposableVMs for this VM");
+		return;
+	}
+	verdict = disposables_take(x, &vm->vm.id, label, request, e->t.id, &turn);
 	if (!verdict.ok) {
 		answer_error(x, vm, request->id, verdict.error, verdict.text);
 		return;
 	}
-	event.receiver = &nobody;
+	event.receiver = &to_be_made;
+	event.ask = action == POLICY_ASK;
 	event.preparing = turn.node->d.state == DISPVM_PREPARING;
 	feed_send(x, vm, e, &event, &turn);
 }
@@ -806,14 +855,20 @@ static enum transfer_slot take_slot(struct exchange *x, struct transfer_entry *e
 	return slot;
 }
 
+/* What a detach sends on to a VM that is there, and not to the user first. */
+static gboolean goes_on_unasked(const struct transfer *t)
+{
+	return t->state == TRANSFER_FREEZING && !t->ask && t->receiver_known &&
+	       t->kind != TRANSFER_REQUEST;
+}
+
 static void on_disk_detached(void *ctx, uint64_t id, enum transfer_place place)
 {
 	struct exchange *x = ctx;
 	struct transfer_event event = {.kind = TRANSFER_EV_DETACHED, .place = place};
 	struct transfer_entry *e = find_entry(x, id);
 
-	if (e && e->t.kind == TRANSFER_ANSWER && e->t.state == TRANSFER_FREEZING &&
-		e->t.place == place) {
+	if (e && goes_on_unasked(&e->t) && e->t.place == place) {
 		if (!receiver_is_there(x, e)) {
 			/* Finding it dead may have ended the transfer already. */
 			feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
@@ -835,13 +890,13 @@ static void on_answered(void *ctx, uint64_t id, bool yes)
 		return;
 	g_message("transfer %" G_GUINT64_FORMAT ": the user %s %s to %s", id,
 		yes ? "allowed" : "refused", e->t.sender.name, e->t.receiver.name);
-	if (yes && !receiver_is_there(x, e)) {
+	if (yes && e->t.kind != TRANSFER_REQUEST && !receiver_is_there(x, e)) {
 		/* Finding it dead may have refused the transfer already. */
 		if (find_entry(x, id))
 			feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
 		return;
 	}
-	if (yes)
+	if (yes && e->t.kind != TRANSFER_REQUEST)
 		event.slot = take_slot(x, e);
 	feed(x, e, &event);
 }
@@ -1021,6 +1076,7 @@ struct exchange *exchange_create(
 	x->vms = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	x->unusable = g_hash_table_new(NULL, NULL);
 	x->transfers = g_tree_new_full(compare_ids, NULL, NULL, g_free);
+	x->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	x->dispvms = g_tree_new_full(compare_ids, NULL, NULL, g_free);
 	x->dues = dues_create(&ports->clock);
 	x->pool = (struct due){.kind = DUE_POOL};
@@ -1036,6 +1092,7 @@ void exchange_destroy(struct exchange *x)
 		return;
 	dues_destroy(x->dues);
 	g_tree_destroy(x->dispvms);
+	g_hash_table_destroy(x->blocked);
 	g_tree_destroy(x->transfers);
 	g_hash_table_destroy(x->vms);
 	g_hash_table_destroy(x->unusable);
@@ -1099,4 +1156,78 @@ bool exchange_cancel(struct exchange *x, uint64_t id)
 	g_message("transfer %" G_GUINT64_FORMAT ": taken back by the user", id);
 	feed_kind(x, id, TRANSFER_EV_CANCEL);
 	return true;
+}
+
+struct policy_query exchange_query(struct exchange *x, const struct transfer *t)
+{
+	return (struct policy_query){
+		.service = t->kind == TRANSFER_REQUEST ? POLICY_SERVICE_DISPOSABLE
+						       : POLICY_SERVICE_PENDRIVE,
+		.source = t->sender.name,
+		.dest = t->receiver.name,
+		.source_is_disposable = disposables_find_vm(x, &t->sender) != NULL,
+		.dest_is_disposable = disposables_find_vm(x, &t->receiver) != NULL,
+	};
+}
+
+/* Questions about what that VM sends; their ids. */
+struct of_sender {
+	const char *name;
+	GArray *ids;
+};
+
+static gboolean collect_asked(gpointer key, gpointer value, gpointer data)
+{
+	const struct transfer_node *node = value;
+	struct of_sender *of = data;
+
+	if (node->entry.t.state == TRANSFER_ASKING &&
+		strcmp(node->entry.t.sender.name, of->name) == 0)
+		g_array_append_val(of->ids, *(guint64 *)key);
+	return FALSE;
+}
+
+void exchange_block(struct exchange *x, const char *name, int64_t ms)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint64));
+	struct of_sender of = {.name = name, .ids = ids};
+	gint64 *until_ms = g_new(gint64, 1);
+
+	*until_ms = ms > 0 ? exchange_now_ms(x) + ms : CLOCK_NEVER;
+	g_hash_table_replace(x->blocked, g_strdup(name), until_ms);
+	g_message("VM %s is blocked", name);
+	g_tree_foreach(x->transfers, collect_asked, &of);
+	for (guint i = 0; i < ids->len; i++) {
+		guint64 id = g_array_index(ids, guint64, i);
+
+		x->ports.asker.withdraw(x->ports.asker.ctx, id);
+		feed_kind(x, id, TRANSFER_EV_NO);
+	}
+	if (x->observer.notice)
+		x->observer.notice(x->observer.arg, "blocked", name);
+}
+
+bool exchange_unblock(struct exchange *x, const char *name)
+{
+	bool was = g_hash_table_remove(x->blocked, name);
+
+	if (was)
+		g_message("VM %s is not blocked any more", name);
+	return was;
+}
+
+void exchange_visit_blocked(struct exchange *x, exchange_blocked_fn fn, void *arg)
+{
+	GHashTableIter iter;
+	gpointer name, until_ms;
+
+	g_hash_table_iter_init(&iter, x->blocked);
+	while (g_hash_table_iter_next(&iter, &name, &until_ms)) {
+		gint64 at_ms = *(gint64 *)until_ms;
+
+		if (at_ms == CLOCK_NEVER)
+			fn(arg, name, 0);
+		else if (at_ms > exchange_now_ms(x))
+			fn(arg, name, at_ms - exchange_now_ms(x));
+	}
 }

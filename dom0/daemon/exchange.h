@@ -18,6 +18,7 @@
 #include "events.h"
 #include "images.h"
 #include "registry.h"
+#include "rules.h"
 #include "store.h"
 
 struct exchange;
@@ -28,6 +29,7 @@ struct exchange_ports {
 	struct images_port images;
 	struct asker_port asker;
 	struct domains_port domains;
+	struct rules_port rules;
 	struct clock_port clock;
 };
 
@@ -87,6 +89,8 @@ void exchange_set_labels(struct exchange *x, exchange_label_fn fn, void *arg);
 void exchange_visit(struct exchange *x, exchange_visit_fn fn, void *arg);
 /* NULL if there is none. Valid until the next event. */
 const struct transfer *exchange_find(struct exchange *x, uint64_t id);
+/* What the policy is asked of that transfer, which was sent. Its strings are the transfer's. */
+struct policy_query exchange_query(struct exchange *x, const struct transfer *t);
 /* The user of dom0 takes it back. False: no such transfer, or it is on its way out already. */
 bool exchange_cancel(struct exchange *x, uint64_t id);
 
@@ -97,5 +101,17 @@ void exchange_visit_dispvms(struct exchange *x, exchange_dispvm_fn fn, void *arg
 bool exchange_discard_dispvm(struct exchange *x, const char *name);
 /* Makes the save file for DisposableVMs anew; the observer is told. False: none is configured. */
 bool exchange_prepare(struct exchange *x);
+
+/*
+ * Everything that the VM of that name sends is refused, unasked, for so many milliseconds; 0: until
+ * it is unblocked. It reads what it would for a VM that does not exist. A question about something
+ * of it that is open now is answered with no.
+ */
+void exchange_block(struct exchange *x, const char *name, int64_t ms);
+/* False: it was not blocked. */
+bool exchange_unblock(struct exchange *x, const char *name);
+/* `left_ms` is 0 where it is blocked until unblocked. */
+typedef void (*exchange_blocked_fn)(void *arg, const char *name, int64_t left_ms);
+void exchange_visit_blocked(struct exchange *x, exchange_blocked_fn fn, void *arg);
 
 #endif

@@ -43,6 +43,7 @@ struct exchange {
 	GHashTable *unusable; /* domids of running VMs that cannot take part, told of once each */
 	GTree *transfers;     /* id -> struct transfer_node, owned */
 	GTree *dispvms;       /* number -> struct dispvm_node, owned */
+	GHashTable *blocked;  /* name -> gint64, when it ends; CLOCK_NEVER: not by itself; owned */
 	struct dues *dues;
 	gint64 names_fresh_ms; /* when all names were read last */
 	guint64 last_id, last_number;

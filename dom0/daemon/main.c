@@ -3,5 +3,8 @@
 
 int main(int argc, char **argv)
 {
-	return daemon_main(argc, argv, QFX_DOMAINS_PROGRAM);
+	const struct daemon_places places = {
+		.domains_program = QFX_DOMAINS_PROGRAM, .policy = POLICY_PLACES};
+
+	return daemon_main(argc, argv, &places);
 }

@@ -3,6 +3,7 @@
 #ifndef QFX_ASKER_H
 #define QFX_ASKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "transfer.h"
@@ -11,6 +12,8 @@ struct question {
 	uint64_t id; /* the transfer's */
 	const struct vm_id *sender;
 	const struct vm_id *receiver;
+	const char *sender_label, *receiver_label; /* a colour's word, or "" */
+	bool disposable; /* the receiver is a DisposableVM that is made for it */
 	uint64_t size_bytes;
 	uint64_t used_bytes;
 	int64_t expires_ms; /* by the clock port */

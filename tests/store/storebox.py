@@ -554,6 +554,9 @@ class StoreBox:
         path = self.dir / "qfilexchgd.conf"
         if config is not None or not path.exists():
             path = self.write_config(config or {})
+        for name, folder in (("QFX_POLICY_DIR", "policy.d"), ("QFX_POLICY_SESSION_DIR", "session-policy.d")):
+            (self.dir / folder).mkdir(mode=0o755, exist_ok=True)
+            env.setdefault(name, str(self.dir / folder))
         process = self.spawn("daemon", [find_built(program, self.build), "--config", path,
                                         *arguments], **env)
         if wait:

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Port: the policy that is in force. */
+#ifndef QFX_RULES_H
+#define QFX_RULES_H
+
+#include "policy.h"
+
+struct rules_port {
+	void *ctx;
+	/* What it says of one wish; `rule` is good until the policy is read again. */
+	struct policy_decision (*decide)(void *ctx, const struct policy_query *query);
+};
+
+#endif

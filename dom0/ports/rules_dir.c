@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define G_LOG_DOMAIN "qfilexchgd"
+#include "rules_dir.h"
+
+#include "policy_answers.h"
+#include "policy_dir.h"
+#include "policy_file.h"
+
+struct rules {
+	struct policy_dir *dir;
+};
+
+void rules_reload(struct rules *r)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (policy_dir_load(r->dir, &error))
+		g_message("the policy was read");
+	else
+		g_critical("%s; the policy that was in force stays in force", error->message);
+}
+
+static void on_changed(void *ctx)
+{
+	rules_reload(ctx);
+}
+
+struct rules *rules_create(const struct policy_places *places)
+{
+	struct rules *r = g_new0(struct rules, 1);
+
+	r->dir = policy_dir_create(places, on_changed, r);
+	rules_reload(r);
+	return r;
+}
+
+void rules_destroy(struct rules *r)
+{
+	if (!r)
+		return;
+	policy_dir_destroy(r->dir);
+	g_free(r);
+}
+
+static struct policy_decision decide(void *ctx, const struct policy_query *query)
+{
+	const struct rules *r = ctx;
+
+	return policy_set_decide(policy_dir_get(r->dir), query);
+}
+
+struct rules_port rules_port(struct rules *r)
+{
+	return (struct rules_port){.ctx = r, .decide = decide};
+}
+
+gboolean rules_remember(
+	struct rules *r, struct policy_query query, gboolean allow, gboolean always, GError **error)
+{
+	const struct policy_set *set = policy_dir_get(r->dir);
+	const struct policy_decision decision = policy_set_decide(set, &query);
+
+	if (!policy_set_can_remember(set, &query, &decision)) {
+		g_set_error_literal(error, POLICY_ERROR, POLICY_ERROR_REFUSED,
+			"a rule that comes before the remembered answers decides");
+		return FALSE;
+	}
+	if (!policy_answers_add(policy_dir_places(r->dir), &query,
+		    allow ? POLICY_ALLOW : POLICY_DENY,
+		    always ? POLICY_ALWAYS : POLICY_THIS_SESSION, error))
+		return FALSE;
+	rules_reload(r);
+	return TRUE;
+}
