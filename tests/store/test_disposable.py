@@ -33,7 +33,7 @@ def make_header(name, size):
 
 
 class DisposableTest(storebox.DaemonTest):
-    """work has a file. No agent runs: whatever would ask the user is refused."""
+    """work has a file. No agent runs: whatever asks the user waits for ever."""
     prepared = True  # the save file is there when the daemon starts
     host = None
 
@@ -351,6 +351,7 @@ class Liars(DisposableTest):
 
     def test_ordinary_pendrive_is_asked_about(self):
         """SEQ 0 is nobody's answer: without a yes of the user nothing leaves the VM."""
+        self.box.start_agent("--no")
         _, vm = self.open(self.work)
         self.assertEqual(self.ask(vm, "new"), "ok xvdg")
         self.assert_error(self.ask(vm, "send work 0"), "refused")
@@ -398,6 +399,22 @@ class Flood(DisposableTest):
         self.assertEqual(self.ask(self.work, "umount"), "ok")
         self.assertEqual(self.wait_reply(self.work, ident), "ok saved")
         self.wait_nothing_left()
+
+
+class Overwritten(DisposableTest):
+    """As Flood, but nothing is waited for, and the budget is the usual one."""
+
+    def test_an_honest_one_is_served(self):
+        _, vm = self.open(self.work)
+        for i in range(Flood.requests):
+            vm.xs.write("device/qpen", f"send work {i}")
+        theirs, helper = self.open(self.personal, "8")
+        self.finish_one(self.personal, theirs, helper)
+        self.assert_serves(self.other)
+
+    def finish_one(self, opener, ident, vm):
+        self.assertEqual(self.ask(vm, "killme"), "ok")
+        self.assertEqual(self.wait_reply(opener, ident), "ok unchanged")
 
 
 class Limits(DisposableTest):

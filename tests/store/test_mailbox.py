@@ -58,7 +58,13 @@ class Requests(storebox.DaemonTest):
         self.lend(self.work)
         for request, code in (("new", "have-pendrive"), ("send work", "self"),
                               ("send per\x01sonal", "bad-request"), ("umount", "no-pendrive"),
-                              ("send disposable 7", "unsupported"), ("send", "bad-request")):
+                              ("send disposable 7", "unsupported"),
+                              ("send disposable", "bad-request"),
+                              ("send disposable 0", "bad-request"),
+                              ("send disposable view", "unsupported"),
+                              ("send disposable 7 edit", "bad-request"),
+                              ("send personal 7 view", "bad-request"),
+                              ("send personal 7", "no-transaction"), ("send", "bad-request")):
             with self.subTest(request=request):
                 self.assert_error(self.ask(self.work, request), code)
         self.wait_record(self.work, "lent")

@@ -73,10 +73,13 @@ class Verbs(PenctlTest):
                 self.box.ctl("cancel", record["id"])
                 self.wait_nothing_left()
 
-    def test_seq_of_a_transaction_needs_disposables(self):
+    def test_seq_of_a_transaction(self):
+        """An answer that nobody waits for, and what needs a template that is not there."""
         self.lend(self.work)
-        self.assert_ends(self.penctl(self.work, "send", "personal", "7"), ERROR, "unsupported")
-        self.assert_ends(self.penctl(self.work, "send", "disposable"), ERROR, "unsupported")
+        self.assert_ends(self.penctl(self.work, "send", "personal", "7"), ERROR, "no-transaction")
+        self.assert_ends(self.penctl(self.work, "send", "disposable", "7"), ERROR, "unsupported")
+        for words in (("disposable",), ("disposable", "0")):
+            self.assert_ends(self.penctl(self.work, "send", *words), USAGE, "needs a SEQ")
         self.wait_record(self.work, "lent")
 
     def test_errors_of_dom0(self):
