@@ -61,17 +61,23 @@ static void answer(struct agent *a, gboolean allow)
 /* The daemon's word on the question. VM names are letters, digits and `_.+-`: it checked them. */
 static char *describe(guint64 id, GVariant *facts)
 {
-	const char *sender = "?", *receiver = "?";
+	const char *sender = "?", *receiver = "?", *kind = "files";
 	guint64 size = 0, used = 0, expires = 0;
 	g_autofree char *size_text = NULL, *used_text = NULL;
 
 	g_variant_lookup(facts, "sender", "&s", &sender);
 	g_variant_lookup(facts, "receiver", "&s", &receiver);
+	g_variant_lookup(facts, "kind", "&s", &kind);
 	g_variant_lookup(facts, "size", "t", &size);
 	g_variant_lookup(facts, "used", "t", &used);
 	g_variant_lookup(facts, "expires", "t", &expires);
 	size_text = text_size(size);
 	used_text = text_size(used);
+	if (strcmp(kind, "disposable") == 0)
+		return g_strdup_printf("Transfer %" G_GUINT64_FORMAT
+				       ": %s wants to open a file in a DisposableVM, on a pendrive "
+				       "of %s, %s used. (%" G_GUINT64_FORMAT " s left)",
+			id, sender, size_text, used_text, expires);
 	return g_strdup_printf("Transfer %" G_GUINT64_FORMAT ": %s wants to send a pendrive of %s, "
 			       "%s used, to %s. (%" G_GUINT64_FORMAT " s left)",
 		id, sender, size_text, used_text, receiver, expires);
