@@ -654,6 +654,12 @@ static void load_one(void *arg, const char *untrusted_text, size_t len)
 			result == RECORD_OTHER_VERSION ? "of another release" : "damaged");
 		return;
 	}
+	if (find_number(x, d.number)) {
+		g_warning("a DisposableVM's record in xenstore is of %s, as another one is; left "
+			  "alone",
+			d.id.name);
+		return;
+	}
 	node = g_new0(struct dispvm_node, 1);
 	node->d = d;
 	node->deadline = (struct due){.kind = DUE_DISPVM, .key = d.number};

@@ -974,6 +974,13 @@ static void recover_record(void *arg, const char *untrusted_text, size_t len)
 			result == RECORD_OTHER_VERSION ? "of another release" : "damaged");
 		return;
 	}
+	/* Nobody but root of dom0 can have made a second one. */
+	if (find_entry(x, t.id)) {
+		g_warning("a record in xenstore is of transfer %" G_GUINT64_FORMAT
+			  ", as another one is; left alone",
+			t.id);
+		return;
+	}
 	node = g_new0(struct transfer_node, 1);
 	node->entry.t = t;
 	node->deadline = (struct due){.kind = DUE_TRANSFER, .key = t.id};

@@ -3,6 +3,7 @@
 """The daemon is stopped or killed in every state and carries on; what it leaves, and what it does
 not touch."""
 import functools
+import re
 import signal
 
 import storebox
@@ -353,9 +354,11 @@ class Files(storebox.DaemonTest):
         self.assertEqual(self.box.daemon.stop(), 0)
         damaged = {
             "100": "", "101": "rubbish", "102": text[:-1], "103": text + "more=1\n",
-            "104": text.replace("version=1", "version=2"), "105": "x" * 3000,
+            "104": re.sub(r"\Aversion=\d+\n", "version=99\n", text), "105": "x" * 3000,
             "106": text.replace("state=lent", "state=asking"), "107": "\0" * 500,
-            "108": text.replace("image=", "image=../"), "word": "version=1\n"}
+            "108": text.replace("image=", "image=../"), "word": "version=1\n",
+            # A right one under a wrong name: that transfer is there already.
+            "109": text}
         for name, value in damaged.items():
             self.box.dom0.write(f"/qfilexchgd/transfers/{name}", value)
         self.start()

@@ -891,6 +891,34 @@ class Kills(DisposableTest):
         self.assert_error(self.wait_reply(self.work, ident), "lost")
         self.wait_nothing_left()
 
+    def test_damaged_records(self):
+        """They are left alone, and so are the VMs that they may be of."""
+        ident, vm = self.open(self.work)
+        number, = self.box.dom0.ls(RECORDS)
+        text = self.box.dom0.read(f"{RECORDS}/{number}")
+        stranger = self.box.create_vm("disp100")
+        damaged = {
+            "100": "", "101": text[:-1], "102": text + "more=1\n", "103": "x" * 3000,
+            "104": re.sub(r"\Aversion=\d+\n", "version=99\n", text),
+            "105": text.replace("state=open", "state=gone"),
+            "106": text.replace(f"vm-uuid={vm.uuid}", "vm-uuid="),
+            # A right one under a wrong name: that DisposableVM is there already.
+            "107": text, "word": "version=1\n"}
+        for name, value in damaged.items():
+            self.box.dom0.write(f"{RECORDS}/{name}", value)
+        before = self.box.log("daemon").count("left alone")
+        self.restart(signal.SIGKILL)
+        self.assertEqual(self.box.log("daemon").count("left alone"), before + len(damaged))
+        self.assertEqual(self.ask(vm, "killme"), "ok")
+        self.assertEqual(self.wait_reply(self.work, ident), "ok unchanged")
+        self.box.dom0.wait(f"{RECORDS}/{number}", None)
+        for name, value in damaged.items():
+            self.assertEqual(self.box.dom0.read(f"{RECORDS}/{name}"), value)
+            self.box.dom0.rm(f"{RECORDS}/{name}")
+        stranger.wait_mailbox()
+        stranger.destroy()
+        self.wait_nothing_left()
+
     def test_opener_ends_meanwhile(self):
         self.open(self.work)
         self.die()
