@@ -88,6 +88,7 @@ class DomainsHost:
         self._gates = collections.defaultdict(collections.deque)
         self._failures = collections.defaultdict(collections.deque)
         self._all_gates = []
+        self._vm_locks = collections.defaultdict(threading.Lock)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(64)
@@ -179,6 +180,12 @@ class DomainsHost:
             failures = self._failures[word]
             return failures.popleft() if failures else None, self.take_gate(word)
 
+    def _vm_lock(self, uuid):
+        if uuid is None:
+            return contextlib.nullcontext()
+        with self._lock:
+            return self._vm_locks[uuid]
+
     def _answer(self, connection, operation, options):
         failure, gate = self._begin(operation, options)
         if gate and not gate.after:
@@ -186,13 +193,21 @@ class DomainsHost:
         try:
             if failure:
                 raise failure
-            with Hands(self, connection) as hands:
+            # Who was killed in the middle is not at work when the next one comes to that VM.
+            with self._vm_lock(options.get("uuid")), Hands(self, connection) as hands:
+                if has_ended(connection):
+                    raise Killed
                 out = getattr(hands, operation)(options)
         except Failure as problem:
             return {"status": problem.status, "out": "", "err": f"{problem}\n"}
         if gate and gate.after:
             gate.pass_through(connection)
         return {"status": DONE, "out": out, "err": ""}
+
+
+def has_ended(connection):
+    """Whether nobody is at the other end; the program says nothing after its first line."""
+    return bool(select.select([connection], [], [], 0)[0])
 
 
 def is_template(options):

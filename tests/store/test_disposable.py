@@ -313,6 +313,24 @@ class Liars(DisposableTest):
         self.assertEqual(self.wait_reply(self.work, ident), "ok saved")
         self.wait_nothing_left()
 
+    def test_same_seq_twice(self):
+        """The SEQ is the opener's own: each VM answers for itself, and once."""
+        first, vm = self.open(self.work)
+        second, another = self.open(self.work)
+        self.assertEqual(self.wait_reply(vm, self.send_answer(vm, self.work)), "ok delivered")
+        self.assert_error(self.wait_reply(vm, self.send_answer(vm, self.work)), "no-transaction")
+        sent = self.send_answer(another, self.work)
+        self.wait_record(another, "queued")
+        self.assertEqual(self.ask(self.work, "umount"), "ok")
+        self.assertEqual(self.wait_reply(self.work, first), "ok saved")
+        self.assertEqual(self.wait_reply(another, sent), "ok delivered")
+        self.work.wait_connected(IN)
+        self.assertEqual(self.box.dom0.read(f"{self.work.path}/qubes_blocksrc"), another.name)
+        self.wait_disposables("answering")
+        self.assertEqual(self.ask(self.work, "umount"), "ok")
+        self.assertEqual(self.wait_reply(self.work, second), "ok saved")
+        self.wait_nothing_left()
+
     def test_foreign(self):
         """Neither a VM of the user nor the DisposableVM of another transaction."""
         ident, vm = self.open(self.work)
@@ -614,6 +632,21 @@ class Pool(DisposableTest):
         self.assertEqual(self.host.count("make"), made + 1)
         self.assertEqual(self.ask(vm, "killme"), "ok")
         self.assertEqual(self.wait_reply(self.work, ident), "ok unchanged")
+
+
+    def test_killed_while_it_is_filled(self):
+        """Nobody waits for a half made one: it is removed, and another made."""
+        before = self.wait_disposables("pooled", "pooled")
+        gate = self.host.hold("make", after=True)
+        self.open(self.work)
+        gate.wait_reached()
+        half, = set(vm.name for vm in self.find_vms()) - set(before)
+        self.assertEqual(self.box.daemon.kill(), -signal.SIGKILL)
+        gate.wait_killed()
+        self.start()
+        storebox.until(lambda: half not in self.disposables(), "the half made one to go")
+        self.wait_disposables("open", "pooled", "pooled")
+        self.assertEqual(len(self.find_vms()), 3)
 
 
 class Deaths(DisposableTest):
