@@ -298,10 +298,15 @@ class Meanwhile(RestartTest):
     def test_an_admin_takes_the_disk(self):
         self.lend(self.work)
         self.stop_daemon()
-        for path in (f"/local/domain/0/backend/vbd/{self.work.domid}/{OUT}",
-                     f"{self.work.path}/device/vbd/{OUT}",
-                     f"/libxl/{self.work.domid}/device/vbd/{OUT}"):
-            self.box.dom0.rm(path)
+
+        def take(tx):
+            for path in (f"/local/domain/0/backend/vbd/{self.work.domid}/{OUT}",
+                         f"{self.work.path}/device/vbd/{OUT}",
+                         f"/libxl/{self.work.domid}/device/vbd/{OUT}"):
+                tx.rm(path)
+
+        # All at once: a front end without its backend would have to complain.
+        self.box.dom0.transact(take)
         self.start()
         self.wait_nothing_left()
         self.assert_serves(self.work)
