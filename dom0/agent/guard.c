@@ -22,6 +22,10 @@ void guard_init(struct guard *g)
 
 void guard_focus(struct guard *g, bool focused, int64_t now_ms)
 {
+	if (g->open) {
+		g->was_open = true;
+		g->lost_ms = now_ms;
+	}
 	start_anew(g, now_ms);
 	g->focused = focused;
 	/* What goes up elsewhere is not told to this window. */
@@ -42,6 +46,11 @@ bool guard_tick(struct guard *g, int64_t now_ms)
 bool guard_is_open(const struct guard *g)
 {
 	return g->open;
+}
+
+bool guard_was_open(const struct guard *g, int64_t now_ms)
+{
+	return g->open || (g->was_open && now_ms - g->lost_ms < GUARD_GRACE_MS);
 }
 
 void guard_held(struct guard *g, unsigned code)

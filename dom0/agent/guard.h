@@ -21,6 +21,8 @@
  */
 #define GUARD_TICK_MS 50
 #define GUARD_STALL_MS 400
+/* A window manager takes the focus for as long as its keys and frames are pressed. */
+#define GUARD_GRACE_MS 1000
 /* Hardware key codes are below this; a key beyond never counts. */
 #define GUARD_KEYS 1024
 
@@ -29,6 +31,8 @@ struct guard {
 	bool open;
 	int64_t since_ms; /* when the second began */
 	int64_t seen_ms;  /* the last call that told the time */
+	bool was_open;    /* before the focus was lost, */
+	int64_t lost_ms;  /* at that time */
 	uint8_t down[GUARD_KEYS / 8];
 };
 
@@ -39,6 +43,11 @@ void guard_focus(struct guard *g, bool focused, int64_t now_ms);
 /* Opens it when it is time. True: open. */
 bool guard_tick(struct guard *g, int64_t now_ms);
 bool guard_is_open(const struct guard *g);
+/*
+ * Open, or it was until a moment ago: enough for what the window manager asks for, which takes the
+ * focus before it asks, and which can only mean this window. Not enough for a yes.
+ */
+bool guard_was_open(const struct guard *g, int64_t now_ms);
 /* The key was down before the window got the focus; to be called after guard_focus. */
 void guard_held(struct guard *g, unsigned code);
 /* True: this press counts. False: too early, a repetition, or held since too early. */

@@ -11,6 +11,8 @@
 #include "words.h"
 
 #define SPACE 12
+/* Keeps the window in half of a small screen, whatever the names are. */
+#define WIDTH_CHARS 44
 
 struct window {
 	const struct question *question;
@@ -42,8 +44,8 @@ static const char *remember_how(const struct window *w)
 	return NULL;
 }
 
-/* The one way to an answer. A press can come from elsewhere than pointer and keys, and ask for too
- * much. */
+/* The one way to an answer but closing. A press can come from elsewhere than pointer and keys, and
+ * ask for too much. */
 static void decide(struct window *w, gboolean allow, enum block block)
 {
 	struct decision decision = {.allow = allow, .remember = remember_how(w), .block = block};
@@ -129,12 +131,18 @@ static gboolean on_key_release(GtkWidget *top, GdkEventKey *event, gpointer data
 	return GDK_EVENT_PROPAGATE;
 }
 
-/* Closing it is a no. */
+/* Closing it is a no, for this once. */
 static gboolean on_delete(GtkWidget *top, GdkEvent *event, gpointer data)
 {
+	struct window *w = data;
+	const struct decision no = {.allow = FALSE, .remember = NULL, .block = BLOCK_NOT};
+
 	(void)top;
 	(void)event;
-	on_refuse(data);
+	if (!w->done && guard_was_open(&w->guard, now())) {
+		w->done = TRUE;
+		w->decided(w->ctx, &no);
+	}
 	return GDK_EVENT_STOP;
 }
 
@@ -146,6 +154,8 @@ static GtkWidget *text_new(const char *text, float xalign)
 
 	gtk_label_set_xalign(GTK_LABEL(label), xalign);
 	gtk_label_set_line_wrap(GTK_LABEL(label), TRUE);
+	gtk_label_set_line_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
+	gtk_label_set_max_width_chars(GTK_LABEL(label), WIDTH_CHARS);
 	return label;
 }
 

@@ -16,6 +16,8 @@ enum step {
 	RELEASE, /* a key */
 	OPEN,
 	CLOSED,
+	CLOSABLE,     /* at a time */
+	NOT_CLOSABLE, /* at a time */
 };
 
 struct row {
@@ -65,6 +67,13 @@ static const struct row rows[] = {
 	{"what was down before a loss is forgotten",
 		{{FOCUS, 0}, {TICKS, 1000}, {PRESS, 36}, {BLUR, 1000}, {FOCUS, 1100}, {TICKS, 2100},
 			{PRESS, 36}}},
+	{"cannot be closed before it was open",
+		{{NOT_CLOSABLE, 0}, {FOCUS, 0}, {NOT_CLOSABLE, 0}, {TICKS, 950},
+			{NOT_CLOSABLE, 950}, {BLUR, 960}, {NOT_CLOSABLE, 960},
+			{NOT_CLOSABLE, 9999}}},
+	{"can be closed while open, and shortly after",
+		{{FOCUS, 0}, {TICKS, 1000}, {CLOSABLE, 9000}, {BLUR, 9000}, {CLOSABLE, 9000},
+			{FOCUS, 9100}, {CLOSED, 0}, {CLOSABLE, 9999}, {NOT_CLOSABLE, 10000}}},
 	{"the last key code",
 		{{FOCUS, 0}, {TICKS, 1000}, {PRESS, GUARD_KEYS - 1}, {IGNORED, GUARD_KEYS - 1}}},
 	{"a key code beyond never counts",
@@ -105,6 +114,12 @@ static int do_step(struct guard *g, enum step step, int n, int now)
 		break;
 	case CLOSED:
 		g_assert_false(guard_is_open(g));
+		break;
+	case CLOSABLE:
+		g_assert_true(guard_was_open(g, n));
+		break;
+	case NOT_CLOSABLE:
+		g_assert_false(guard_was_open(g, n));
 		break;
 	}
 	return now;
