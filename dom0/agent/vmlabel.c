@@ -74,13 +74,19 @@ static GtkWidget *tile_new(const char *label)
 	return area;
 }
 
-static void make_bold(GtkLabel *label)
+void label_break_anywhere(GtkLabel *label, int max_chars, PangoWeight weight, double scale)
 {
-	PangoAttrList *bold = pango_attr_list_new();
+	PangoAttrList *style = pango_attr_list_new();
 
-	pango_attr_list_insert(bold, pango_attr_weight_new(PANGO_WEIGHT_BOLD));
-	gtk_label_set_attributes(label, bold);
-	pango_attr_list_unref(bold);
+	pango_attr_list_insert(style, pango_attr_weight_new(weight));
+	pango_attr_list_insert(style, pango_attr_scale_new(scale));
+	/* One at the end of a line would be taken for a part of the name. */
+	pango_attr_list_insert(style, pango_attr_insert_hyphens_new(FALSE));
+	gtk_label_set_attributes(label, style);
+	pango_attr_list_unref(style);
+	gtk_label_set_line_wrap(label, TRUE);
+	gtk_label_set_line_wrap_mode(label, PANGO_WRAP_WORD_CHAR);
+	gtk_label_set_max_width_chars(label, max_chars);
 }
 
 GtkWidget *vmlabel_new(const char *role, const char *name, const char *label)
@@ -91,11 +97,8 @@ GtkWidget *vmlabel_new(const char *role, const char *name, const char *label)
 	g_autofree char *spoken = g_strdup_printf("%s: %s", role, described);
 	GtkWidget *text = gtk_label_new(shown);
 
-	gtk_label_set_line_wrap(GTK_LABEL(text), TRUE);
-	gtk_label_set_line_wrap_mode(GTK_LABEL(text), PANGO_WRAP_WORD_CHAR);
-	gtk_label_set_max_width_chars(GTK_LABEL(text), NAME_WIDTH_CHARS);
 	gtk_label_set_xalign(GTK_LABEL(text), 0);
-	make_bold(GTK_LABEL(text));
+	label_break_anywhere(GTK_LABEL(text), NAME_WIDTH_CHARS, PANGO_WEIGHT_BOLD, 1);
 	widget_set_spoken(text, spoken);
 	gtk_container_add(GTK_CONTAINER(box), tile_new(label));
 	gtk_container_add(GTK_CONTAINER(box), text);

@@ -14,4 +14,8 @@ GtkWidget *vmlabel_new(const char *role, const char *name, const char *label);
 /* Says what a widget is to those who hear it. */
 void widget_set_spoken(GtkWidget *widget, const char *text);
 
+/* Text that may hold a name: it is broken into lines wherever it must be, and no hyphen is added.
+ */
+void label_break_anywhere(GtkLabel *label, int max_chars, PangoWeight weight, double scale);
+
 #endif

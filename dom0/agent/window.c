@@ -153,9 +153,7 @@ static GtkWidget *text_new(const char *text, float xalign)
 	GtkWidget *label = gtk_label_new(text);
 
 	gtk_label_set_xalign(GTK_LABEL(label), xalign);
-	gtk_label_set_line_wrap(GTK_LABEL(label), TRUE);
-	gtk_label_set_line_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
-	gtk_label_set_max_width_chars(GTK_LABEL(label), WIDTH_CHARS);
+	label_break_anywhere(GTK_LABEL(label), WIDTH_CHARS, PANGO_WEIGHT_NORMAL, 1);
 	return label;
 }
 
@@ -193,12 +191,8 @@ static GtkWidget *heading_new(const struct question *q)
 	GtkWidget *box = gtk_event_box_new();
 	GtkWidget *label = text_new("Hand this pendrive over?", 0);
 	g_autofree char *spoken = words_question(q);
-	PangoAttrList *large = pango_attr_list_new();
 
-	pango_attr_list_insert(large, pango_attr_scale_new(PANGO_SCALE_LARGE));
-	pango_attr_list_insert(large, pango_attr_weight_new(PANGO_WEIGHT_BOLD));
-	gtk_label_set_attributes(GTK_LABEL(label), large);
-	pango_attr_list_unref(large);
+	label_break_anywhere(GTK_LABEL(label), WIDTH_CHARS, PANGO_WEIGHT_BOLD, PANGO_SCALE_LARGE);
 	gtk_container_add(GTK_CONTAINER(box), label);
 	gtk_widget_set_can_focus(box, TRUE);
 	widget_set_spoken(box, spoken);

@@ -405,19 +405,20 @@ class AgentTest(unittest.TestCase):
                 continue  # one that ended
         return found
 
-    def window(self, title=TITLE):
+    def window(self, title=None):
         """The one window of that title, when it is there."""
+        title = title or self.TITLE
         window = until(lambda: self.shown(title), f"the window {title}")
         self.assertEqual(len(window), 1)
         return window[0]
 
-    def x_window(self, title=TITLE):
-        pattern = "^" + title.replace("?", r"\?") + "$"
+    def x_window(self):
+        pattern = "^" + self.TITLE.replace("?", r"\?") + "$"
         return until(lambda: self.desktop.xdotool(
             "search", "--onlyvisible", "--name", pattern, check=False), "its X window")
 
-    def no_window(self, title=TITLE):
-        until(lambda: not self.shown(title), "the window to close")
+    def no_window(self):
+        until(lambda: not self.shown(self.TITLE), "the window to close")
 
     def focus(self, window):
         self.desktop.xdotool("windowactivate", "--sync", window)
