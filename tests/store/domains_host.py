@@ -132,9 +132,6 @@ class DomainsHost:
         with self._lock:
             return sum(word == operation for word, _ in self.calls)
 
-    def wait_count(self, operation, wanted):
-        storebox.until(lambda: self.count(operation) >= wanted, f"{wanted} x {operation}")
-
     def last(self, operation):
         """The options of the last such operation."""
         with self._lock:

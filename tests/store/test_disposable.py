@@ -686,6 +686,21 @@ class Deaths(DisposableTest):
         ident, vm = self.open(work)
         self.finish(work, ident, vm)
 
+    def test_a_chain(self):
+        """A DisposableVM may be an opener itself; with the first VM all end."""
+        _, first = self.open(self.work)
+        self.assertEqual(self.ask(first, "umount"), "ok")
+        _, second = self.open(first, "1")
+        self.open(second, "1")
+        self.assertEqual(len(self.find_vms()), 3)
+        self.assert_error(self.wait_reply(second, self.send_answer(second, self.work)),
+                          "no-transaction")
+        self.assertEqual(self.wait_reply(second, self.post(second, "send disp1 1")),
+                         "ok delivered")
+        first.wait_connected(IN)
+        self.work.destroy()
+        self.wait_nothing_left()
+
     def ended(self, end):
         ident, vm = self.open(self.work)
         end(vm)
@@ -716,7 +731,8 @@ class Deaths(DisposableTest):
         ident, vm = self.open(self.work)
         self.assertEqual(self.wait_reply(vm, self.send_answer(vm, self.work)), "ok delivered")
         vm.shutdown(keep=True)
-        self.host.wait_count("survey", self.host.count("survey") + 1)
+        # It has been seen, and is written down.
+        self.box.dom0.wait(f"{RECORDS}/1", lambda text: "\nkill-asked=1\n" in (text or ""))
         self.wait_disposables("answering")
         self.assertEqual(self.ask(self.work, "umount"), "ok")
         self.assertEqual(self.wait_reply(self.work, ident), "ok saved")
@@ -799,6 +815,15 @@ class Kills(DisposableTest):
         self.assertNotEqual(vm.domid, half.domid)
         self.assertEqual(len(self.find_vms()), 1)
         self.finish(self.work, ident, vm)
+
+    def test_stopped_in_order(self):
+        """systemctl restart: the programs end with the daemon, by its own hand."""
+        gate = self.host.hold("make", after=True)
+        ident = self.send_request(self.work)
+        gate.wait_reached()
+        self.restart()
+        gate.wait_killed()
+        self.finish(self.work, ident, self.wait_open(self.work, ident))
 
     def test_preparing(self):
         self.savefile.unlink()
@@ -1048,6 +1073,15 @@ class Control(DisposableTest):
         done = self.box.ctl("dvm", "prepare", check=False)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("[disposable]", done.stderr)
+
+    def test_template_taken_away(self):
+        """What is open goes on to its end; nothing new is opened."""
+        ident, vm = self.open(self.work)
+        self.reload({"disposable": {"template": "none"}})
+        refused = self.send_request(self.personal)
+        self.assert_error(self.wait_reply(self.personal, refused), "unsupported")
+        self.box.ctl("cancel", self.wait_record(self.personal, "lent")["id"])
+        self.finish(self.work, ident, vm)
 
     def test_signals(self):
         """What is shown to the user follows each change."""
