@@ -24,7 +24,7 @@ struct line {
 
 struct list {
 	struct bus *bus;
-	GtkWidget *top, *box, *message;
+	GtkWidget *top, *box, *empty, *message;
 	GtkSizeGroup *columns[N_ITEM_COLUMNS + 1]; /* the last one is the buttons' */
 	GHashTable *lines;                         /* item->key -> struct line, owned */
 	guint timer;
@@ -260,6 +260,7 @@ static void on_listed(void *ctx, GVariant *transfers, GVariant *disposables, GVa
 	put_facts(l, disposables, item_of_disposable);
 	put_blocked(l, blocked);
 	g_hash_table_foreach_remove(l->lines, was_not_seen, NULL);
+	gtk_widget_set_visible(l->empty, g_hash_table_size(l->lines) == 0);
 	if (l->stale)
 		refresh(l);
 }
@@ -293,8 +294,10 @@ static void on_present(void *ctx, gboolean is_present)
 
 	l->is_present = is_present;
 	l->listing = FALSE;
-	if (!is_present)
+	if (!is_present) {
 		g_hash_table_remove_all(l->lines);
+		gtk_widget_hide(l->empty);
+	}
 	show_message(l, is_present ? ""
 				   : "qfilexchgd is not running, or this user may not reach it. "
 				     "`systemctl status qfilexchgd` says which.");
@@ -347,13 +350,14 @@ static GtkWidget *content_new(struct list *l)
 {
 	GtkWidget *column = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
 	GtkWidget *scrolled = gtk_scrolled_window_new(NULL, NULL);
-	GtkWidget *empty = gtk_label_new("No pendrive is under way.");
 
 	l->box = gtk_list_box_new();
 	gtk_list_box_set_selection_mode(GTK_LIST_BOX(l->box), GTK_SELECTION_NONE);
 	widget_set_spoken(l->box, "Pendrives, DisposableVMs and blocked VMs");
-	gtk_widget_show(empty);
-	gtk_list_box_set_placeholder(GTK_LIST_BOX(l->box), empty);
+	/* Not the list's own placeholder, which screen readers are not told of. */
+	l->empty = gtk_label_new("No pendrive is under way.");
+	gtk_widget_set_no_show_all(l->empty, TRUE);
+	g_object_set(l->empty, "margin", SPACE, NULL);
 	l->message = gtk_label_new("");
 	gtk_label_set_line_wrap(GTK_LABEL(l->message), TRUE);
 	gtk_widget_set_no_show_all(l->message, TRUE);
@@ -361,6 +365,7 @@ static GtkWidget *content_new(struct list *l)
 	gtk_container_add(GTK_CONTAINER(scrolled), l->box);
 	gtk_container_add(GTK_CONTAINER(column), titles_new(l));
 	gtk_box_pack_start(GTK_BOX(column), scrolled, TRUE, TRUE, 0);
+	gtk_container_add(GTK_CONTAINER(column), l->empty);
 	gtk_container_add(GTK_CONTAINER(column), l->message);
 	return column;
 }
