@@ -278,8 +278,9 @@ static void on_wish_done(GObject *source, GAsyncResult *result, gpointer data)
 {
 	struct wish *wish = data;
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GVariant) reply = g_dbus_proxy_call_finish(G_DBUS_PROXY(source), result, &error);
+	GVariant *reply = g_dbus_proxy_call_finish(G_DBUS_PROXY(source), result, &error);
 
+	g_clear_pointer(&reply, g_variant_unref); /* none of the methods says anything */
 	if (error && !is_cancelled(error)) {
 		g_autofree char *message = NULL;
 

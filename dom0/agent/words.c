@@ -21,7 +21,7 @@ static char *make_showable(const char *raw, guint max_chars)
 	GString *text = g_string_new(NULL);
 	guint n = 0;
 
-	for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+	for (char *p = valid; *p; p = g_utf8_next_char(p)) {
 		gunichar c = g_utf8_get_char(p);
 
 		if (n++ == max_chars) {

@@ -77,6 +77,9 @@ class Desktop:
         self.processes = []
         for name in ("home", "run"):
             (self.folder / name).mkdir(mode=0o700)
+        settings = self.folder / "home/.config/gtk-3.0/settings.ini"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("[Settings]\ngtk-enable-animations=0\n")
         keep = {k: v for k, v in os.environ.items()
                 if k in ("PATH", "QFX_BUILD", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
         self.env = keep | {
