@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#define G_LOG_DOMAIN "qfilexchg-agent"
 #include "window.h"
 
 #include <gtk/gtk.h>
@@ -113,8 +114,11 @@ static gboolean on_key_press(GtkWidget *top, GdkEventKey *event, gpointer data)
 	struct window *w = data;
 
 	(void)top;
-	if (!guard_press(&w->guard, event->hardware_keycode))
+	if (!guard_press(&w->guard, event->hardware_keycode)) {
+		g_debug("a key is ignored: %s",
+			guard_is_open(&w->guard) ? "it repeats" : "too early");
 		return GDK_EVENT_STOP;
+	}
 	if (event->keyval == GDK_KEY_Escape) {
 		on_refuse(w);
 		return GDK_EVENT_STOP;
