@@ -82,6 +82,17 @@ static gboolean quit_in_thread(gpointer loop)
 
 /* ---- outside ---- */
 
+/* `more` may be NULL. */
+static struct notice *notice_new(const char *title, const char *body, const char *more)
+{
+	struct notice *notice = g_new0(struct notice, 1);
+
+	notice->title = g_strdup(title);
+	notice->body =
+		more && *body ? g_strjoin(" ", body, more, NULL) : g_strdup(more ? more : body);
+	return notice;
+}
+
 static void free_notice(gpointer data)
 {
 	struct notice *notice = data;
@@ -118,17 +129,12 @@ void notices_destroy(struct notices *n)
 
 void notices_show(struct notices *n, const char *vm, const char *title, const char *body)
 {
-	struct notice *notice;
 	g_autofree char *left_out_text = NULL;
 	guint left_out = 0;
 
 	if (!budget_take(n->budget, vm, g_get_monotonic_time() / 1000, &left_out))
 		return;
 	left_out_text = words_left_out(left_out, vm);
-	notice = g_new0(struct notice, 1);
-	notice->title = g_strdup(title);
-	notice->body = g_strjoin(
-		left_out_text && *body ? " " : "", body, left_out_text ? left_out_text : "", NULL);
-	g_main_context_invoke_full(
-		n->context, G_PRIORITY_DEFAULT, show_in_thread, notice, free_notice);
+	g_main_context_invoke_full(n->context, G_PRIORITY_DEFAULT, show_in_thread,
+		notice_new(title, body, left_out_text), free_notice);
 }
