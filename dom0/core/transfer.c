@@ -409,6 +409,19 @@ static void in_freezing(struct stepping *s, const struct transfer_event *ev)
 	}
 }
 
+/* News of the DisposableVM that the user is being asked about. */
+static void asking_about_vm(struct stepping *s, const struct transfer_event *ev)
+{
+	if (s->t->kind != TRANSFER_REQUEST) {
+		ignore(s);
+	} else if (ev->kind == TRANSFER_EV_VM_READY) {
+		vm_ready(s, ev);
+	} else {
+		add(s, TRANSFER_ACT_WITHDRAW);
+		vm_failed(s, ev);
+	}
+}
+
 static void in_asking(struct stepping *s, const struct transfer_event *ev)
 {
 	switch (ev->kind) {
@@ -416,11 +429,8 @@ static void in_asking(struct stepping *s, const struct transfer_event *ev)
 		go_on(s, ev->slot);
 		return;
 	case TRANSFER_EV_VM_READY: /* it is made while the user thinks */
-		vm_ready(s, ev);
-		return;
 	case TRANSFER_EV_VM_FAILED:
-		add(s, TRANSFER_ACT_WITHDRAW);
-		vm_failed(s, ev);
+		asking_about_vm(s, ev);
 		return;
 	case TRANSFER_EV_NO:
 		refuse(s, s->t->deadline_ms);

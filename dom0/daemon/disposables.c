@@ -11,6 +11,8 @@
 
 /* After a VM for the pool could not be made, or was given back. */
 #define POOL_RETRY_MS 60000
+/* After a file was opened, whose editor is now starting, before the pool is filled again. */
+#define POOL_CALM_MS 5000
 /* How often the free memory is looked at while VMs wait in the pool. */
 #define POOL_LOOK_MS 30000
 
@@ -148,6 +150,8 @@ void disposables_step(struct exchange *x, struct dispvm_node *node,
 			node->d.opener.name[0] ? node->d.opener.name : "the pool",
 			dispvm_event_name(event->kind), dispvm_state_name(before),
 			dispvm_state_name(node->d.state));
+	if (node->d.state == DISPVM_OPEN && before == DISPVM_READY)
+		x->pool_retry_ms = MAX(x->pool_retry_ms, exchange_now_ms(x) + POOL_CALM_MS);
 	turn->node = node;
 }
 
@@ -263,6 +267,15 @@ static gboolean is_of_pool(const struct dispvm *d, gconstpointer unused)
 {
 	(void)unused;
 	return d->opener.uuid[0] == '\0' && d->state != DISPVM_DESTROYING;
+}
+
+/* Somebody waits for it. */
+static gboolean is_awaited(const struct dispvm *d, gconstpointer unused)
+{
+	(void)unused;
+	return d->opener.uuid[0] != '\0' &&
+	       (d->state == DISPVM_CLEARING || d->state == DISPVM_PREPARING ||
+		       d->state == DISPVM_MAKING || d->state == DISPVM_READY);
 }
 
 static gboolean is_preparing(const struct dispvm *d, gconstpointer unused)
@@ -392,6 +405,9 @@ static void fill_pool(struct exchange *x)
 		look_at_pool_at(x, x->pool_retry_ms);
 		return;
 	}
+	/* Restoring one takes the host's time from whoever waits for theirs. */
+	if (count(x, is_awaited, NULL) > 0)
+		return; /* looked at again with its next step */
 	/* One after the other: an opener who comes meanwhile does not wait behind the whole pool.
 	 */
 	while (count(x, is_of_pool, NULL) < l->pool &&

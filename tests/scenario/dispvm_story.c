@@ -222,3 +222,10 @@ struct sim_request *given_stage(struct sim *sim, enum stage stage)
 	then_dispvm(sim, "work", states[stage]);
 	return r;
 }
+
+/* Longer than POOL_CALM_MS of the exchange. */
+void let_pool_fill(struct sim *sim)
+{
+	sim_run(sim);
+	sim_pass(sim, 6000);
+}

@@ -52,4 +52,7 @@ enum stage {
  */
 struct sim_request *given_stage(struct sim *sim, enum stage stage);
 
+/* The pool is left alone for a while when a file was opened. */
+void let_pool_fill(struct sim *sim);
+
 #endif

@@ -547,6 +547,7 @@ static void test_pool_of_old_template(void)
 	sim_run(sim);
 	then_dispvm(sim, "work", DISPVM_OPEN);
 	g_assert_cmpstr(dispvm_of(sim, "work")->id.name, ==, "disp2");
+	let_pool_fill(sim);
 	then_dispvm(sim, "", DISPVM_POOLED);
 	g_assert_cmpstr(dispvm_of(sim, "")->id.name, ==, "disp3");
 	g_assert_null(sim_find_named(sim, "disp1"));
@@ -567,6 +568,7 @@ static void test_old_pool_fills_limit(void)
 	r = opens(sim, "work", "1");
 	then_waits(r);
 	then_dispvm(sim, "work", DISPVM_OPEN);
+	let_pool_fill(sim);
 	g_assert_cmpuint(sim_n_disposable_vms(sim), ==, 2);
 	then_dispvm(sim, "", DISPVM_POOLED);
 	the_end(sim);

@@ -242,9 +242,12 @@ static unsigned killed_anywhere(unsigned pool, bool prepared)
 		sim->prepared = prepared;
 		sim->crash_in = at;
 		then_reply(told(sim), "ok saved");
+		let_pool_fill(sim);
 		killed = sim->crash_in == 0;
 		sim->crash_in = 0;
-		sim_run(sim);
+		if (!sim->x)
+			sim_start(sim);
+		let_pool_fill(sim);
 		g_assert_cmpuint(sim_n_dispvms(sim), ==, pool);
 		g_assert_cmpuint(sim_n_dispvms_in(sim, DISPVM_POOLED), ==, pool);
 		the_end(sim);

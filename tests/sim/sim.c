@@ -118,6 +118,8 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->seen = g_array_new(FALSE, TRUE, sizeof(struct domain_seen));
 	sim->prepared = true;
+	sim->for_files = POLICY_ASK;
+	sim->for_disposables = POLICY_ALLOW;
 	return sim;
 }
 

@@ -155,10 +155,13 @@ struct sim {
 	bool attach_fails; /* nor disks attached */
 	bool commit_fails;
 	bool identify_fails; /* xenstore does not say who a domain is */
-	bool no_templates;   /* no DisposableVMs are configured */
-	bool no_memory;      /* none can be made */
-	bool memory_low;     /* nor any for the pool, and it should give some back */
-	bool make_fails;     /* nor made to the end */
+	/* What the policy says; sim_new sets what it does where nobody wrote one: ask, and allow.
+	 */
+	enum policy_action for_files, for_disposables;
+	bool no_templates; /* no DisposableVMs are configured */
+	bool no_memory;    /* none can be made */
+	bool memory_low;   /* nor any for the pool, and it should give some back */
+	bool make_fails;   /* nor made to the end */
 	bool unpause_fails, prepare_fails;
 	bool prepared;     /* the save file is there */
 	bool discarding;   /* the user removes a DisposableVM, in the event under way */

@@ -627,6 +627,15 @@ static void set_alarm(void *ctx, int64_t at_ms)
 	((struct sim *)ctx)->alarm_ms = at_ms;
 }
 
+static struct policy_decision decide(void *ctx, const struct policy_query *query)
+{
+	const struct sim *sim = ctx;
+
+	return (struct policy_decision){.action = query->service == POLICY_SERVICE_DISPOSABLE
+							  ? sim->for_disposables
+							  : sim->for_files};
+}
+
 struct exchange_ports sim_ports(struct sim *sim)
 {
 	return (struct exchange_ports){
@@ -663,6 +672,7 @@ struct exchange_ports sim_ports(struct sim *sim)
 			},
 		.asker = {.ctx = sim, .ask = ask, .withdraw = withdraw},
 		.domains = sim_domains_port(sim),
+		.rules = {.ctx = sim, .decide = decide},
 		.clock = {.ctx = sim, .now_ms = now_ms, .set_alarm = set_alarm},
 	};
 }

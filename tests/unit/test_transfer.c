@@ -119,6 +119,7 @@ static struct transfer in_state(enum transfer_state state)
 	if (after_send) {
 		t.receiver = personal;
 		t.receiver_known = true;
+		t.ask = true;
 	}
 	if (state == TRANSFER_STARTING_VM) {
 		t.kind = TRANSFER_REQUEST;
@@ -157,6 +158,7 @@ static struct transfer_event event_of(enum transfer_event_kind kind, const struc
 		event.request = &send_request;
 		event.receiver = &personal;
 		event.receiver_known = true;
+		event.ask = true;
 	}
 	return event;
 }
@@ -618,6 +620,7 @@ static void test_variants(void)
 static void request(struct transfer *t)
 {
 	t->kind = TRANSFER_REQUEST;
+	t->ask = false;
 	t->receiver = (struct vm_id){0};
 	t->receiver_known = false;
 }
@@ -625,6 +628,7 @@ static void request(struct transfer *t)
 static void request_with_vm(struct transfer *t)
 {
 	t->kind = TRANSFER_REQUEST;
+	t->ask = false;
 	t->receiver = disp1;
 }
 
@@ -643,6 +647,33 @@ static void request_forced(struct transfer *t)
 static void answer(struct transfer *t)
 {
 	t->kind = TRANSFER_ANSWER;
+	t->ask = false;
+}
+
+/* The policy says that the user is to be asked about it. */
+static void asked_request(struct transfer *t)
+{
+	request(t);
+	t->ask = true;
+}
+
+static void asked_request_with_vm(struct transfer *t)
+{
+	request_with_vm(t);
+	t->ask = true;
+}
+
+/* An ordinary pendrive that the policy allows. */
+static void allowed(struct transfer *t)
+{
+	t->ask = false;
+}
+
+/* ... and what it denies is as if there were no such VM. */
+static void denied(struct transfer *t)
+{
+	t->ask = false;
+	t->receiver_known = false;
 }
 
 static const struct {
@@ -655,6 +686,24 @@ static const struct {
 } transactions[] = {
 	{"frozen before there is a VM", TRANSFER_FREEZING, request, TRANSFER_EV_DETACHED, 0,
 		"starting-vm+10000:"},
+	{"allowed by the policy", TRANSFER_FREEZING, allowed, TRANSFER_EV_DETACHED,
+		TRANSFER_SLOT_FREE, "attaching-in+2000: attach"},
+	{"allowed, and the slot is taken", TRANSFER_FREEZING, allowed, TRANSFER_EV_DETACHED,
+		TRANSFER_SLOT_TAKEN, "queued+7000: wait queued"},
+	{"denied by the policy", TRANSFER_FREEZING, denied, TRANSFER_EV_DETACHED, 0,
+		"refusing+6000: remove"},
+	{"a request that is asked about", TRANSFER_FREEZING, asked_request, TRANSFER_EV_DETACHED, 0,
+		"asking+6000: ask"},
+	{"allowed before there is a VM", TRANSFER_ASKING, asked_request, TRANSFER_EV_YES, 0,
+		"starting-vm+10000:"},
+	{"allowed after there is a VM", TRANSFER_ASKING, asked_request_with_vm, TRANSFER_EV_YES, 0,
+		"attaching-in+10000: attach"},
+	{"a request that is refused", TRANSFER_ASKING, asked_request_with_vm, TRANSFER_EV_NO, 0,
+		"refusing+123: remove"},
+	{"the VM is there before the answer", TRANSFER_ASKING, asked_request, TRANSFER_EV_VM_READY,
+		0, "asking+123:"},
+	{"there will be no VM to ask about", TRANSFER_ASKING, asked_request, TRANSFER_EV_VM_FAILED,
+		0, "discarding+9000: withdraw, sender no-memory, remove"},
 	{"frozen after there is a VM", TRANSFER_FREEZING, request_with_vm, TRANSFER_EV_DETACHED, 0,
 		"attaching-in+10000: attach"},
 	{"a request cannot be frozen", TRANSFER_FREEZING, request_forced, TRANSFER_EV_DEADLINE, 0,
