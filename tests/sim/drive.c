@@ -335,6 +335,18 @@ static void discard_some_dispvm(struct sim *sim, const struct choices *c)
 	sim_discard_dispvm(sim, pick.name);
 }
 
+/* Mostly what it is where nobody wrote one. */
+static void change_policy(struct sim *sim, const struct choices *c)
+{
+	static const enum policy_action files[] = {
+		POLICY_ASK, POLICY_ASK, POLICY_ALLOW, POLICY_DENY};
+	static const enum policy_action disposables[] = {
+		POLICY_ALLOW, POLICY_ALLOW, POLICY_ASK, POLICY_DENY};
+
+	sim->for_files = files[below(c, G_N_ELEMENTS(files))];
+	sim->for_disposables = disposables[below(c, G_N_ELEMENTS(disposables))];
+}
+
 static void disturb(struct sim *sim, const struct choices *c)
 {
 	switch (below(c, 11)) {
@@ -365,9 +377,13 @@ static void disturb(struct sim *sim, const struct choices *c)
 		sim_start(sim);
 		return;
 	case 5:
-		sim_cancel(sim, some_id(sim, c));
+		if (one_in(c, 4))
+			sim_block(sim, one_in(c, 2) ? "work" : "bank", 1 + below(c, 100000));
+		else
+			sim_cancel(sim, some_id(sim, c));
 		return;
 	case 6:
+		change_policy(sim, c);
 		sim->limits.transfer.hide_refusals = !sim->limits.transfer.hide_refusals;
 		sim_set_pool(sim, sim->limits.dispvm.pool);
 		return;
@@ -412,6 +428,7 @@ struct sim *drive_new(const struct choices *c)
 	sim = sim_new(&limits);
 	sim->prepared = !one_in(c, 4);
 	sim->no_templates = one_in(c, 16);
+	change_policy(sim, c);
 	sim_add_vm(sim, "work");
 	sim_add_vm(sim, "personal");
 	if (one_in(c, 2))

@@ -113,6 +113,7 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->verified = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->places = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->stale = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	sim->allowed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->approved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
@@ -139,6 +140,7 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->places);
 	g_hash_table_destroy(sim->stale);
 	g_hash_table_destroy(sim->approved);
+	g_hash_table_destroy(sim->allowed);
 	g_hash_table_destroy(sim->plans);
 	g_hash_table_destroy(sim->dispvms);
 	g_array_free(sim->seen, TRUE);
@@ -154,7 +156,7 @@ static void on_change(void *arg, const struct transfer *t)
 
 	sim->visits[t->state]++;
 	/* What nobody is asked about goes on as soon as it is out of its sender's reach. */
-	if (before && t->place != TRANSFER_NOWHERE && t->kind == TRANSFER_FILES &&
+	if (before && t->place != TRANSFER_NOWHERE && t->ask &&
 		(enum transfer_place)GPOINTER_TO_UINT(before) != t->place)
 		sim_violate(
 			sim, "transfer %" PRIu64 " went from one VM to the other directly", t->id);
@@ -907,6 +909,15 @@ bool sim_cancel(struct sim *sim, uint64_t id)
 	after_event(sim);
 	restart_crashed(sim);
 	return ok;
+}
+
+void sim_block(struct sim *sim, const char *name, int64_t ms)
+{
+	sim_trace(sim, "the user blocks %s", name);
+	sim->in_event = true;
+	exchange_block(sim->x, name, ms);
+	after_event(sim);
+	restart_crashed(sim);
 }
 
 bool sim_discard_dispvm(struct sim *sim, const char *name)

@@ -142,6 +142,7 @@ struct sim {
 	GHashTable *stale; /* ids whose attach failed, so that the record is older than the state */
 	GArray *questions; /* ids */
 	GHashTable *approved; /* images that the user said yes to */
+	GHashTable *allowed;  /* "FROM>TO": what the policy allowed the last time it was asked */
 	GHashTable *plans;   /* number -> struct domain_plan: what the domains port was asked for */
 	GHashTable *dispvms; /* number -> struct dispvm, as it was written down last */
 	GArray *seen;        /* struct domain_seen: what the last look at the domains saw */
@@ -214,6 +215,8 @@ void sim_delete_mailbox(struct sim *sim, struct sim_vm *vm);
 
 void sim_answer(struct sim *sim, uint64_t id, bool yes);
 bool sim_is_asked(const struct sim *sim, uint64_t id);
+/* Until it is unblocked, with ms 0. */
+void sim_block(struct sim *sim, const char *name, int64_t ms);
 bool sim_cancel(struct sim *sim, uint64_t id);
 bool sim_discard_dispvm(struct sim *sim, const char *name);
 void sim_set_pool(struct sim *sim, unsigned n);

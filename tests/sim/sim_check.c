@@ -46,7 +46,9 @@ static void check_question(struct sim *sim, const struct transfer *t)
 	if (t->state != TRANSFER_ASKING)
 		sim_violate(sim, "the user is still asked about transfer %" PRIu64 ", %s", t->id,
 			transfer_state_name(t->state));
-	if (!sender || sender->told_dead || !receiver || receiver->told_dead)
+	/* A DisposableVM may still be to be made. */
+	if (!sender || sender->told_dead || (t->kind == TRANSFER_FILES && !receiver) ||
+		(receiver && receiver->told_dead))
 		sim_violate(sim,
 			"the user is still asked about transfer %" PRIu64 ", whose VM is dead",
 			t->id);

@@ -590,7 +590,8 @@ static void ask(void *ctx, const struct question *q)
 	}
 	check_written(sim, t, "the question");
 	check_alive(sim, q->sender, "sender");
-	check_alive(sim, q->receiver, "receiver");
+	if (!q->disposable) /* one is still to be made */
+		check_alive(sim, q->receiver, "receiver");
 	if (sim_is_asked(sim, q->id))
 		sim_violate(sim, "the user is asked twice about transfer %" PRIu64, q->id);
 	for (guint i = 0; i < sim->disks->len; i++) {
@@ -629,11 +630,17 @@ static void set_alarm(void *ctx, int64_t at_ms)
 
 static struct policy_decision decide(void *ctx, const struct policy_query *query)
 {
-	const struct sim *sim = ctx;
+	struct sim *sim = ctx;
+	bool disposable = query->service == POLICY_SERVICE_DISPOSABLE;
+	enum policy_action action = disposable ? sim->for_disposables : sim->for_files;
+	g_autofree char *pair =
+		g_strconcat(query->source, ">", disposable ? QPEN_DISPOSABLE : query->dest, NULL);
 
-	return (struct policy_decision){.action = query->service == POLICY_SERVICE_DISPOSABLE
-							  ? sim->for_disposables
-							  : sim->for_files};
+	if (action == POLICY_ALLOW)
+		g_hash_table_add(sim->allowed, g_strdup(pair));
+	else
+		g_hash_table_remove(sim->allowed, pair);
+	return (struct policy_decision){.action = action};
 }
 
 struct exchange_ports sim_ports(struct sim *sim)
