@@ -325,6 +325,13 @@ static gboolean name_is_taken(struct exchange *x, const char *name)
 	return FALSE;
 }
 
+/* Among those that are known; it belongs to x from now on. */
+static void keep(struct exchange *x, struct dispvm_node *node)
+{
+	node->deadline = (struct due){.kind = DUE_DISPVM, .key = node->d.number};
+	g_tree_insert(x->dispvms, &node->d.number, node);
+}
+
 /* With the next number whose name is free. Not linked to anything yet. */
 static struct dispvm_node *new_node(struct exchange *x, const char *label)
 {
@@ -337,7 +344,6 @@ static struct dispvm_node *new_node(struct exchange *x, const char *label)
 	} while (name_is_taken(x, node->d.id.name));
 	x->ports.domains.new_uuid(x->ports.domains.ctx, node->d.id.uuid);
 	g_strlcpy(node->d.label, label, sizeof node->d.label);
-	node->deadline = (struct due){.kind = DUE_DISPVM, .key = node->d.number};
 	return node;
 }
 
@@ -348,7 +354,7 @@ static void start(struct exchange *x, struct dispvm_node *node, const struct dis
 
 	dispvm_start(
 		&node->d, assign, prepared, &x->limits.dispvm, exchange_now_ms(x), &turn->step);
-	g_tree_insert(x->dispvms, &node->d.number, node);
+	keep(x, node);
 	turn->node = node;
 	g_info("DisposableVM %s for %s: %s", node->d.id.name,
 		assign ? node->d.opener.name : "the pool", dispvm_state_name(node->d.state));
@@ -678,8 +684,7 @@ static void load_one(void *arg, const char *untrusted_text, size_t len)
 	}
 	node = g_new0(struct dispvm_node, 1);
 	node->d = d;
-	node->deadline = (struct due){.kind = DUE_DISPVM, .key = d.number};
-	g_tree_insert(x->dispvms, &node->d.number, node);
+	keep(x, node);
 	x->last_number = MAX(x->last_number, d.number);
 	/* Its file's transfer may be gone by now, but its id must not become another one's. */
 	x->last_id = MAX(x->last_id, MAX(d.request, d.answer));
