@@ -22,7 +22,8 @@ static const char usage[] =
 	"  unblock VM\n"
 	"  blocked            which VMs are\n"
 	"  agent              answer the questions here, in this terminal\n"
-	"  agent --yes|--no   answer them all alike, for scripts and tests\n" POLICY_COMMANDS_USAGE;
+	"  agent --yes|--no   answer them all alike, for scripts and tests\n"
+	"  " POLICY_COMMANDS_USAGE;
 
 static gboolean opt_yes, opt_no, opt_version;
 
