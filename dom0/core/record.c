@@ -17,14 +17,15 @@ void record_format(const struct transfer *t, char out[RECORD_MAX])
 		"version=%d\nid=%" PRIu64 "\nstate=%s\nplace=%d\nimage=%s\nsize=%" PRIu64
 		"\nformat=%d\nsender=%" PRIu32 "\nsender-uuid=%s\nsender-name=%s\nsender-alive=%d"
 		"\nreceiver=%" PRIu32 "\nreceiver-uuid=%s\nreceiver-name=%s\nreceiver-known=%d"
-		"\nkind=%d\nask=%d\nseq=%s\nview=%d\nto-sender=%s\nto-receiver=%s\nmaking=%"
+		"\nkind=%d\nask=%d\nquiet=%d\nseq=%s\nview=%d\nto-sender=%s\nto-receiver=%"
+		"s\nmaking=%"
 		"d\nremoved=%"
 		"d\nforced=%d"
 		"\nstarted=%" PRId64 "\ndeadline=%" PRId64 "\n",
 		RECORD_VERSION, t->id, transfer_state_name(t->state), (int)t->place, t->image,
 		t->size_bytes, (int)t->format, t->sender.domid, t->sender.uuid, t->sender.name,
 		t->sender_alive, t->receiver.domid, t->receiver.uuid, t->receiver.name,
-		t->receiver_known, (int)t->kind, t->ask, t->seq, t->view,
+		t->receiver_known, (int)t->kind, t->ask, t->quiet, t->seq, t->view,
 		t->to_sender.pending ? t->to_sender.id : "",
 		t->to_receiver.pending ? t->to_receiver.id : "", t->making, t->removed, t->forced,
 		t->started_ms, t->deadline_ms);
@@ -103,6 +104,7 @@ enum record_result record_parse(const char *text, size_t len, struct transfer *o
 	t.receiver_known = record_read_bool(&r, "receiver-known");
 	t.kind = (enum transfer_kind)record_read_number(&r, "kind", TRANSFER_ANSWER);
 	t.ask = record_read_bool(&r, "ask");
+	t.quiet = record_read_bool(&r, "quiet");
 	record_read_text(&r, "seq", t.seq, QPEN_SEQ_MAX);
 	t.view = record_read_bool(&r, "view");
 	record_read_pending(&r, "to-sender", &t.to_sender);

@@ -255,6 +255,7 @@ static void sent(struct stepping *s, const struct transfer_event *ev)
 	strcpy(t->to_sender.id, ev->request->id);
 	t->kind = ev->as;
 	t->ask = ev->ask;
+	t->quiet = ev->quiet;
 	/* Of an ordinary pendrive the receiver reads no SEQ, whatever the sender said. */
 	strcpy(t->seq, ev->as == TRANSFER_FILES ? QPEN_SEQ_NONE : ev->request->seq);
 	t->view = ev->request->view;

@@ -89,6 +89,7 @@ struct transfer {
 	bool receiver_known;     /* false: no VM of that name runs, and the user is not asked */
 	enum transfer_kind kind; /* TRANSFER_FILES until `send` says otherwise */
 	bool ask;                /* the user of dom0 decides; else it goes on without a question */
+	bool quiet;              /* nor is the user told how it ended */
 	char seq[QPEN_SEQ_MAX + 1];
 	bool view;                        /* TRANSFER_REQUEST: no answer is wanted */
 	struct pending_reply to_sender;   /* `new`, then `send` */
@@ -105,8 +106,8 @@ enum transfer_event_kind {
 	TRANSFER_EV_MAKE_FAILED, /* `error` says how */
 	TRANSFER_EV_ATTACHED,
 	TRANSFER_EV_LOST, /* it could not be attached, or was detached by somebody else */
-	/* The sender asked; `request`, `as`, `receiver`, `receiver_known`, `ask`, `preparing` are
-	 * set.
+	/* The sender asked; `request`, `as`, `receiver`, `receiver_known`, `ask`, `quiet`,
+	 * `preparing` are set.
 	 */
 	TRANSFER_EV_SEND,
 	/* The nodes are gone and nobody holds the loop device; where nobody is asked, `slot` tells
@@ -142,7 +143,7 @@ struct transfer_event {
 	enum transfer_kind as;
 	const struct vm_id *receiver;
 	bool receiver_known;
-	bool ask;
+	bool ask, quiet;
 	bool preparing; /* the save file has to be made first */
 };
 

@@ -328,15 +328,16 @@ static void on_dispvm(void *arg, const struct dispvm *vm)
 			b->object, vm->id.name, describe_dispvm(b, vm));
 }
 
-static void on_notice(void *arg, const char *what, const char *vm)
+static void on_notice(void *arg, const struct exchange_notice *notice)
 {
 	struct bus *b = arg;
-
 	GVariantDict details;
 
 	g_variant_dict_init(&details, NULL);
-	g_variant_dict_insert(&details, "vm", "s", vm);
-	file_exchange1_emit_notice(b->object, what, g_variant_dict_end(&details));
+	g_variant_dict_insert(&details, "vm", "s", notice->vm);
+	g_variant_dict_insert(&details, "receiver", "s", notice->receiver);
+	g_variant_dict_insert(&details, "reason", "s", notice->reason);
+	file_exchange1_emit_notice(b->object, notice->what, g_variant_dict_end(&details));
 }
 
 /* ---- the connection ---- */

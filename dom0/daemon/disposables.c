@@ -48,8 +48,9 @@ static void tell_failed(struct exchange *x, const struct dispvm *d, enum qpen_er
 {
 	const struct transfer_event event = {.kind = TRANSFER_EV_VM_FAILED, .error = error};
 
-	if (error == QPEN_ERROR_NO_MEMORY && x->observer.notice)
-		x->observer.notice(x->observer.arg, "no-memory", d->opener.name);
+	if (error == QPEN_ERROR_NO_MEMORY)
+		exchange_notify(
+			x, &(struct exchange_notice){.what = "no-memory", .vm = d->opener.name});
 	exchange_feed(x, d->request, &event);
 }
 
@@ -61,8 +62,8 @@ static void act(struct exchange *x, const struct dispvm *d, const struct dispvm_
 
 	switch (action->kind) {
 	case DISPVM_ACT_PREPARE:
-		if (x->observer.notice)
-			x->observer.notice(x->observer.arg, "preparing", d->opener.name);
+		exchange_notify(
+			x, &(struct exchange_notice){.what = "preparing", .vm = d->opener.name});
 		p->prepare(p->ctx);
 		/* They are of the old template, and its VM needs memory to boot. */
 		shrink_pool(x, 0);

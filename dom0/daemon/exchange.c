@@ -106,6 +106,35 @@ static void ask(struct exchange *x, const struct transfer *t)
 	x->ports.asker.ask(x->ports.asker.ctx, &question);
 }
 
+void exchange_notify(struct exchange *x, const struct exchange_notice *notice)
+{
+	struct exchange_notice whole = *notice;
+
+	whole.receiver = notice->receiver ? notice->receiver : "";
+	whole.reason = notice->reason ? notice->reason : "";
+	if (x->observer.notice)
+		x->observer.notice(x->observer.arg, &whole);
+}
+
+/* How an ordinary pendrive ended that was sent, as its sender reads it now. */
+static void notify_end(
+	struct exchange *x, const struct transfer *t, const struct transfer_action *action)
+{
+	struct exchange_notice notice = {.vm = t->sender.name, .receiver = t->receiver.name};
+
+	if (t->kind != TRANSFER_FILES || t->quiet || !t->receiver.name[0])
+		return;
+	if (action->ok) {
+		notice.what = "delivered";
+	} else if (action->error == QPEN_ERROR_REFUSED) {
+		notice.what = "refused";
+	} else {
+		notice.what = "failed";
+		notice.reason = qpen_error_name(action->error);
+	}
+	exchange_notify(x, &notice);
+}
+
 static void act(struct exchange *x, const struct transfer *t, const struct transfer_action *action)
 {
 	const struct exchange_ports *p = &x->ports;
@@ -139,8 +168,10 @@ static void act(struct exchange *x, const struct transfer *t, const struct trans
 	case TRANSFER_ACT_REMOVE:
 		p->images.remove(p->images.ctx, t);
 		return;
-	case TRANSFER_ACT_WAIT:
 	case TRANSFER_ACT_REPLY_SENDER:
+		notify_end(x, t, action); /* the reply itself went out with the record */
+		return;
+	case TRANSFER_ACT_WAIT:
 	case TRANSFER_ACT_REPLY_RECEIVER: /* these went out with the record */
 	case TRANSFER_ACT_OPENED:         /* the DisposableVM's own step: disposables_follow */
 		return;
@@ -531,7 +562,7 @@ static gboolean is_blocked(struct exchange *x, const char *name)
 }
 
 /* What is to become of a wish to send. `to` NULL: a DisposableVM that will be made. */
-static enum policy_action decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
+static struct policy_decision decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
 {
 	const struct policy_query query = {
 		.service = to ? POLICY_SERVICE_PENDRIVE : POLICY_SERVICE_DISPOSABLE,
@@ -544,12 +575,12 @@ static enum policy_action decide(struct exchange *x, struct vm_node *from, struc
 
 	if (is_blocked(x, from->vm.id.name)) {
 		g_info("VM %s is blocked: refused, unasked", from->vm.id.name);
-		return POLICY_DENY;
+		return (struct policy_decision){.action = POLICY_DENY, .quiet = true};
 	}
 	decision = x->ports.rules.decide(x->ports.rules.ctx, &query);
 	g_info("VM %s to %s: the policy says %s", query.source, to ? query.dest : "a DisposableVM",
 		policy_action_name(decision.action));
-	return decision.action;
+	return decision;
 }
 
 /* An ordinary pendrive. */
@@ -559,7 +590,7 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	struct transfer_entry *e = vm->vm.outgoing;
 	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
-	enum policy_action action = POLICY_DENY;
+	struct policy_decision decision = {.action = POLICY_DENY};
 	struct dispvm_turn turn = {0};
 
 	/* Looking for a renamed VM can show that the sender itself has gone. */
@@ -567,8 +598,8 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 		return;
 	/* A DisposableVM's slot is its file's until that is open. */
 	if (to && !disposables_is_closed(x, &to->vm.id))
-		action = decide(x, vm, to);
-	if (action == POLICY_DENY)
+		decision = decide(x, vm, to);
+	if (decision.action == POLICY_DENY)
 		to = NULL; /* to the sender it is as if there were none */
 	if (to)
 		receiver = to->vm.id;
@@ -576,7 +607,8 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 		strcpy(receiver.name, request->dest);
 	event.receiver = &receiver;
 	event.receiver_known = to != NULL;
-	event.ask = action == POLICY_ASK;
+	event.ask = decision.action == POLICY_ASK;
+	event.quiet = decision.quiet;
 	registry_set_receiver(e, to ? &to->vm : NULL);
 	feed_send(x, vm, e, &event, &turn);
 }
@@ -589,11 +621,11 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 		.kind = TRANSFER_EV_SEND, .as = TRANSFER_REQUEST, .request = request};
 	struct transfer_entry *e = vm->vm.outgoing;
 	const char *label = x->label ? x->label(x->label_arg, vm->vm.id.name) : "";
-	enum policy_action action = decide(x, vm, NULL);
+	struct policy_decision decision = decide(x, vm, NULL);
 	struct dispvm_turn turn;
 	struct verdict verdict;
 
-	if (action == POLICY_DENY) {
+	if (decision.action == POLICY_DENY) {
 		answer_error(x, vm, request->id, QPEN_ERROR_REFUSED,
 			"dom0 makes no DisposableVMs for this VM");
 		return;
@@ -604,7 +636,7 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 		return;
 	}
 	event.receiver = &to_be_made;
-	event.ask = action == POLICY_ASK;
+	event.ask = decision.action == POLICY_ASK;
 	event.preparing = turn.node->d.state == DISPVM_PREPARING;
 	feed_send(x, vm, e, &event, &turn);
 }
@@ -1210,8 +1242,7 @@ void exchange_block(struct exchange *x, const char *name, int64_t ms)
 		x->ports.asker.withdraw(x->ports.asker.ctx, id);
 		feed_kind(x, id, TRANSFER_EV_NO);
 	}
-	if (x->observer.notice)
-		x->observer.notice(x->observer.arg, "blocked", name);
+	exchange_notify(x, &(struct exchange_notice){.what = "blocked", .vm = name});
 }
 
 bool exchange_unblock(struct exchange *x, const char *name)

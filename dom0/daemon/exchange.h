@@ -48,9 +48,14 @@ struct exchange_limits {
 typedef void (*exchange_observer_fn)(void *arg, const struct transfer *t);
 /* Likewise of every DisposableVM. */
 typedef void (*exchange_dispvm_fn)(void *arg, const struct dispvm *d);
-/* Something that the user should know: "preparing" or "no-memory", and the VM that it is for ("":
- * none). */
-typedef void (*exchange_notice_fn)(void *arg, const char *what, const char *vm);
+/* Something that the user should know; the XML of the bus says which `what` there are. */
+struct exchange_notice {
+	const char *what;
+	const char *vm;       /* that it is about; "": none */
+	const char *receiver; /* "": none */
+	const char *reason;   /* a reply's word; "": none */
+};
+typedef void (*exchange_notice_fn)(void *arg, const struct exchange_notice *notice);
 /* The save file for DisposableVMs was made, or could not be. */
 typedef void (*exchange_prepared_fn)(void *arg, bool ok, enum qpen_error error);
 typedef void (*exchange_visit_fn)(void *arg, const struct transfer *t);

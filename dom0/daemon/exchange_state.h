@@ -71,6 +71,8 @@ void exchange_feed(struct exchange *x, guint64 id, const struct transfer_event *
 void exchange_tell_ready(struct exchange *x, guint64 id, const struct vm_id *receiver);
 /* The known VM of exactly that identity, or NULL. */
 struct vm_node *exchange_same_vm(struct exchange *x, const struct vm_id *id);
+/* Tells the user's programs; receiver and reason may be NULL. */
+void exchange_notify(struct exchange *x, const struct exchange_notice *notice);
 /* Writes it all, for the request that is being served if there is one, and logs what fails. */
 void exchange_commit(struct exchange *x, struct store_change *change);
 

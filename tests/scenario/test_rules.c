@@ -38,6 +38,26 @@ static void test_allowed(void)
 	the_end(sim);
 }
 
+/* The user hears how it ended, unless the policy says that there is no need. */
+static void test_notices(void)
+{
+	struct sim *sim = given_host("work", "personal");
+
+	sim->for_files = POLICY_ALLOW;
+	given_lent(sim, "work");
+	says(sim, "work", "send personal");
+	g_assert_cmpstr(sim->last_notice, ==, "delivered");
+	says(sim, "personal", "umount");
+	refused_by(sim, "nobody");
+	g_assert_cmpstr(sim->last_notice, ==, "refused");
+	sim->last_notice[0] = '\0';
+	sim->quiet = true;
+	given_lent(sim, "work");
+	then_reply(says(sim, "work", "send personal"), "ok delivered");
+	g_assert_cmpstr(sim->last_notice, ==, "");
+	the_end(sim);
+}
+
 static void test_allowed_waits_for_the_slot(void)
 {
 	struct sim *sim = given_host("work", "bank", "personal");
@@ -245,6 +265,7 @@ int main(int argc, char **argv)
 	sim_quiet_log();
 	g_test_add_func("/rules/allowed", test_allowed);
 	g_test_add_func("/rules/allowed-waits-for-the-slot", test_allowed_waits_for_the_slot);
+	g_test_add_func("/rules/notices", test_notices);
 	g_test_add_func("/rules/denied", test_denied);
 	g_test_add_func("/rules/denied-is-not-asked", test_denied_is_not_asked);
 	g_test_add_func("/rules/blocked", test_blocked);

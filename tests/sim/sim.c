@@ -114,6 +114,7 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->places = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->stale = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->allowed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	sim->approved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
@@ -141,6 +142,7 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->stale);
 	g_hash_table_destroy(sim->approved);
 	g_hash_table_destroy(sim->allowed);
+	g_hash_table_destroy(sim->blocked);
 	g_hash_table_destroy(sim->plans);
 	g_hash_table_destroy(sim->dispvms);
 	g_array_free(sim->seen, TRUE);
@@ -175,12 +177,16 @@ static void on_dispvm(void *arg, const struct dispvm *d)
 	sim_trace(sim, "%s is %s", d->id.name, dispvm_state_name(d->state));
 }
 
-static void on_notice(void *arg, const char *what, const char *for_vm)
+static void on_notice(void *arg, const struct exchange_notice *notice)
 {
 	struct sim *sim = arg;
 
-	sim->n_notices++;
-	sim_trace(sim, "the user is told: %s, for %s", what, for_vm);
+	/* Of transfers there are too many to be counted with these. */
+	if (!notice->receiver[0])
+		sim->n_notices++;
+	g_strlcpy(sim->last_notice, notice->what, sizeof sim->last_notice);
+	sim_trace(sim, "the user is told: %s, of %s to %s: %s", notice->what, notice->vm,
+		notice->receiver, notice->reason);
 }
 
 static const char *label_of(void *arg, const char *name)
@@ -260,6 +266,7 @@ void sim_stop(struct sim *sim)
 		if (g_array_index(sim->jobs, struct sim_job, i).kind >= SIM_MAKE)
 			g_array_remove_index(sim->jobs, i);
 	g_array_set_size(sim->questions, 0);
+	g_hash_table_remove_all(sim->blocked);
 	g_hash_table_remove_all(sim->stale);
 	g_hash_table_remove_all(sim->places);
 	sim->surveying = sim->survey_again = false;
@@ -913,11 +920,21 @@ bool sim_cancel(struct sim *sim, uint64_t id)
 
 void sim_block(struct sim *sim, const char *name, int64_t ms)
 {
+	int64_t until_ms = ms > 0 ? sim->now_ms + ms : CLOCK_NEVER;
+
 	sim_trace(sim, "the user blocks %s", name);
+	g_hash_table_replace(
+		sim->blocked, g_strdup(name), g_memdup2(&until_ms, sizeof until_ms));
 	sim->in_event = true;
 	exchange_block(sim->x, name, ms);
 	after_event(sim);
 	restart_crashed(sim);
+}
+
+bool sim_unblock(struct sim *sim, const char *name)
+{
+	g_hash_table_remove(sim->blocked, name);
+	return exchange_unblock(sim->x, name);
 }
 
 bool sim_discard_dispvm(struct sim *sim, const char *name)

@@ -143,6 +143,7 @@ struct sim {
 	GArray *questions; /* ids */
 	GHashTable *approved; /* images that the user said yes to */
 	GHashTable *allowed;  /* "FROM>TO": what the policy allowed the last time it was asked */
+	GHashTable *blocked;  /* name -> when that ends: as the daemon that runs was told */
 	GHashTable *plans;   /* number -> struct domain_plan: what the domains port was asked for */
 	GHashTable *dispvms; /* number -> struct dispvm, as it was written down last */
 	GArray *seen;        /* struct domain_seen: what the last look at the domains saw */
@@ -174,6 +175,8 @@ struct sim {
 	unsigned dispvm_visits[DISPVM_N_STATES];
 	unsigned n_saved, n_unchanged, n_lost; /* how transactions ended */
 	unsigned n_notices, n_prepared;
+	char last_notice[32]; /* what the user was told last; empty: nothing */
+	bool quiet;           /* the policy says notify=no */
 	bool trace;
 	char *violation;
 };
@@ -217,6 +220,7 @@ void sim_answer(struct sim *sim, uint64_t id, bool yes);
 bool sim_is_asked(const struct sim *sim, uint64_t id);
 /* Until it is unblocked, with ms 0. */
 void sim_block(struct sim *sim, const char *name, int64_t ms);
+bool sim_unblock(struct sim *sim, const char *name);
 bool sim_cancel(struct sim *sim, uint64_t id);
 bool sim_discard_dispvm(struct sim *sim, const char *name);
 void sim_set_pool(struct sim *sim, unsigned n);

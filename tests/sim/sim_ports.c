@@ -575,6 +575,20 @@ static void check_alive(struct sim *sim, const struct vm_id *id, const char *rol
 			sim, "the user is asked about the %s %s, which is dead", role, id->name);
 }
 
+/* What the policy decided, or a block, is no question. */
+static void check_to_be_asked(struct sim *sim, const struct transfer *t)
+{
+	const int64_t *until_ms = g_hash_table_lookup(sim->blocked, t->sender.name);
+
+	if (!t->ask)
+		sim_violate(sim,
+			"the user is asked about transfer %" PRIu64 ", which the policy decided",
+			t->id);
+	if (until_ms && *until_ms > sim->now_ms)
+		sim_violate(sim, "the user is asked about what %s sends, which is blocked",
+			t->sender.name);
+}
+
 static void ask(void *ctx, const struct question *q)
 {
 	struct sim *sim = ctx;
@@ -592,6 +606,7 @@ static void ask(void *ctx, const struct question *q)
 	check_alive(sim, q->sender, "sender");
 	if (!q->disposable) /* one is still to be made */
 		check_alive(sim, q->receiver, "receiver");
+	check_to_be_asked(sim, t);
 	if (sim_is_asked(sim, q->id))
 		sim_violate(sim, "the user is asked twice about transfer %" PRIu64, q->id);
 	for (guint i = 0; i < sim->disks->len; i++) {
@@ -640,7 +655,7 @@ static struct policy_decision decide(void *ctx, const struct policy_query *query
 		g_hash_table_add(sim->allowed, g_strdup(pair));
 	else
 		g_hash_table_remove(sim->allowed, pair);
-	return (struct policy_decision){.action = action};
+	return (struct policy_decision){.action = action, .quiet = sim->quiet};
 }
 
 struct exchange_ports sim_ports(struct sim *sim)

@@ -59,6 +59,8 @@ static struct transfer large(enum transfer_state state)
 		.receiver = {UINT32_MAX, "22222222-2222-2222-2222-222222222222", NAME63},
 		.receiver_known = true,
 		.kind = TRANSFER_ANSWER,
+		.ask = true,
+		.quiet = true,
 		.view = true,
 		.seq = ID32,
 		.to_sender = {true, ID32},
@@ -89,6 +91,8 @@ static void assert_same(const struct transfer *a, const struct transfer *b)
 	g_assert_cmpint(a->receiver_known, ==, b->receiver_known);
 	g_assert_cmpint(a->kind, ==, b->kind);
 	g_assert_cmpstr(a->seq, ==, b->seq);
+	g_assert_cmpint(a->ask, ==, b->ask);
+	g_assert_cmpint(a->quiet, ==, b->quiet);
 	g_assert_cmpint(a->view, ==, b->view);
 	g_assert_cmpint(a->to_sender.pending, ==, b->to_sender.pending);
 	g_assert_cmpstr(a->to_sender.id, ==, b->to_sender.id);
@@ -246,6 +250,8 @@ static const struct {
 		RECORD_BAD},
 	{"an unknown kind", "kind=0", "kind=3", RECORD_BAD},
 	{"no kind", "kind=0\n", "", RECORD_BAD},
+	{"an ask of 2", "ask=0", "ask=2", RECORD_BAD},
+	{"a quiet of 2", "quiet=0", "quiet=2", RECORD_BAD},
 	{"a view of 2", "view=0", "view=2", RECORD_BAD},
 	{"making a VM, but in the sender's reach", "state=asking\nplace=0",
 		"state=starting-vm\nplace=1", RECORD_BAD},
