@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file is edited in a DisposableVM and comes back: as the opener's ordinary user sees it."""
 import hashlib
+import struct
 import unittest
 
 from dispcase import DisposableCase
@@ -98,6 +99,25 @@ class Edit(DisposableCase):
         self.assertEqual(status, 0, text)
         self.assertEqual(self.read("work", path), b"1\nedited\n")
         self.assertEqual(self.read("work", path + ".before-dvm"), b"1\nmine\n")
+        self.wait_nothing_left()
+
+    def test_the_words_of_2010(self):
+        """An opener without our tools: header and file by hand, the words alone, and the answer on the plain disk."""
+        self.make_2010("personal")
+        self.addCleanup(self.sh, "personal", "systemctl start qubes-pendrive-version")
+        self.sh("personal", "xenstore-write device/qpen new")
+        self.wait_for("personal", "[ -b /dev/xvdg ]")
+        request = struct.pack("<Q", 6) + b"append-old.txt".ljust(1016, b"\0") + b"hello\n"
+        self.box.exec("personal", ["sh", "-c", "dd of=/dev/xvdg conv=fsync 2>/dev/null"], input=request, check=True)
+        self.sh("personal", "xenstore-write device/qpen 'send disposable 7'")
+        self.wait_for("personal", "[ -b /dev/xvdh ]", "the answer")
+        self.assertEqual(self.sh("personal", "xenstore-read qubes_transaction_seq"), "7")
+        self.assertRegex(self.sh("personal", "xenstore-read qubes_blocksrc"), r"^disp\d+$")
+        answer = self.box.exec("personal", ["head", "-c", str(1024 + 13), "/dev/xvdh"], check=True).stdout
+        self.assertEqual(answer, struct.pack("<Q", 13) + b"append-old.txt".ljust(1016, b"\0") + b"hello\nedited\n")
+        self.sh("personal", "xenstore-write device/qpen umount")
+        self.wait_for("personal", "! [ -e /dev/xvdh ]")
+        self.assertEqual(self.sh("personal", "xenstore-read device/qpen-reply"), "- ok")
         self.wait_nothing_left()
 
     def test_no_wait(self):
