@@ -1209,6 +1209,12 @@ struct policy_query exchange_query(struct exchange *x, const struct transfer *t)
 	};
 }
 
+/* One that is asked, or will be as soon as the pendrive is out of its sender's reach. */
+static gboolean is_question(const struct transfer *t)
+{
+	return t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask);
+}
+
 /* Questions about what that VM sends; their ids. */
 struct of_sender {
 	const char *name;
@@ -1220,10 +1226,21 @@ static gboolean collect_asked(gpointer key, gpointer value, gpointer data)
 	const struct transfer_node *node = value;
 	struct of_sender *of = data;
 
-	if (node->entry.t.state == TRANSFER_ASKING &&
-		strcmp(node->entry.t.sender.name, of->name) == 0)
+	if (is_question(&node->entry.t) && strcmp(node->entry.t.sender.name, of->name) == 0)
 		g_array_append_val(of->ids, *(guint64 *)key);
 	return FALSE;
+}
+
+static void answer_no(struct exchange *x, guint64 id)
+{
+	const struct transfer *t = exchange_find(x, id);
+
+	if (t && t->state == TRANSFER_ASKING) {
+		x->ports.asker.withdraw(x->ports.asker.ctx, id);
+		feed_kind(x, id, TRANSFER_EV_NO);
+	} else {
+		feed_kind(x, id, TRANSFER_EV_CANCEL); /* before there is a question */
+	}
 }
 
 void exchange_block(struct exchange *x, const char *name, int64_t ms)
@@ -1239,8 +1256,7 @@ void exchange_block(struct exchange *x, const char *name, int64_t ms)
 	for (guint i = 0; i < ids->len; i++) {
 		guint64 id = g_array_index(ids, guint64, i);
 
-		x->ports.asker.withdraw(x->ports.asker.ctx, id);
-		feed_kind(x, id, TRANSFER_EV_NO);
+		answer_no(x, id);
 	}
 	exchange_notify(x, &(struct exchange_notice){.what = "blocked", .vm = name});
 }

@@ -26,6 +26,12 @@ static struct refusal refused_by(struct sim *sim, const char *to)
 	return refusal;
 }
 
+static void then_same(const struct refusal *a, const struct refusal *b)
+{
+	g_assert_cmpint(a->after_ms, ==, b->after_ms);
+	g_assert_cmpstr(a->text, ==, b->text);
+}
+
 static void test_allowed(void)
 {
 	struct sim *sim = given_host("work", "personal");
@@ -81,9 +87,29 @@ static void test_denied(void)
 
 	sim->for_files = POLICY_DENY;
 	denied = refused_by(sim, "personal");
-	g_assert_cmpint(denied.after_ms, ==, missing.after_ms);
-	g_assert_cmpstr(denied.text, ==, missing.text);
+	then_same(&denied, &missing);
 	g_assert_null(sim_disk_in(sim, vm(sim, "personal"), TRANSFER_AT_RECEIVER));
+	the_end(sim);
+}
+
+/* ... nor where refusals are told at once. */
+static void test_denied_and_told_at_once(void)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim *sim;
+	struct refusal missing, denied, blocked;
+
+	limits.transfer.hide_refusals = false;
+	sim = given_host_with(&limits, "work", "personal");
+	missing = refused_by(sim, "nobody");
+	g_assert_cmpint(missing.after_ms, <, limits.transfer.ask_ms);
+	sim->for_files = POLICY_DENY;
+	denied = refused_by(sim, "personal");
+	then_same(&denied, &missing);
+	sim->for_files = POLICY_ALLOW;
+	sim_block(sim, "work", 0);
+	blocked = refused_by(sim, "personal");
+	then_same(&blocked, &missing);
 	the_end(sim);
 }
 
@@ -107,14 +133,13 @@ static void test_blocked(void)
 
 	sim_block(sim, "work", 0);
 	blocked = refused_by(sim, "personal");
-	g_assert_cmpint(blocked.after_ms, ==, missing.after_ms);
-	g_assert_cmpstr(blocked.text, ==, missing.text);
+	then_same(&blocked, &missing);
 	/* The others are asked about as before. */
 	given_asking(sim, "bank", "personal");
 	user_says(sim, "bank", false);
 	sim_pass(sim, sim->limits.transfer.ask_ms);
-	g_assert_true(exchange_unblock(sim->x, "work"));
-	g_assert_false(exchange_unblock(sim->x, "work"));
+	g_assert_true(sim_unblock(sim, "work"));
+	g_assert_false(sim_unblock(sim, "work"));
 	given_asking(sim, "work", "personal");
 	the_end(sim);
 }
@@ -134,6 +159,94 @@ static void test_block_answers_what_is_asked(void)
 	sim_pass(sim, sim->limits.transfer.ask_ms);
 	then_reply(r, "error refused");
 	then_reply(other, "error refused");
+	the_end(sim);
+}
+
+/* It is on its way to the question when the block comes, and must not become one. */
+static void test_block_comes_before_the_question(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r;
+	int64_t began;
+
+	given_lent(sim, "work");
+	r = asks(sim, "work", "send personal");
+	began = sim->now_ms;
+	when(sim, SIM_EV_MAILBOX);
+	then_state(sim, "work", TRANSFER_FREEZING);
+	sim_block(sim, "work", 0);
+	sim_run(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	g_assert_cmpint(r->answered_ms - began, ==, sim->limits.transfer.ask_ms);
+	the_end(sim);
+}
+
+static void test_block_comes_before_the_question_of_a_disposable(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r;
+
+	sim->for_disposables = POLICY_ASK;
+	given_lent(sim, "work");
+	r = asks(sim, "work", "send disposable 1");
+	when(sim, SIM_EV_MAILBOX);
+	then_state(sim, "work", TRANSFER_FREEZING);
+	sim_block(sim, "work", 0);
+	sim_run(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error cancelled");
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+/* What was allowed before goes on: the block is about what comes. */
+static void test_block_leaves_what_was_decided(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r;
+
+	sim->for_files = POLICY_ALLOW;
+	given_lent(sim, "work");
+	r = asks(sim, "work", "send personal");
+	when(sim, SIM_EV_MAILBOX);
+	sim_block(sim, "work", 0);
+	sim_run(sim);
+	then_reply(r, "ok delivered");
+	the_end(sim);
+}
+
+/* A block is of a name: of whoever has it, now or later. */
+static void test_block_is_of_a_name(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r;
+
+	sim_block(sim, "work", 0);
+	sim_rename_vm(vm(sim, "work"), "holiday");
+	given_asking(sim, "holiday", "personal");
+	user_says(sim, "holiday", false);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	sim_add_vm(sim, "work");
+	sim_run(sim);
+	given_lent(sim, "work");
+	r = says(sim, "work", "send personal");
+	then_state(sim, "work", TRANSFER_REFUSING);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	the_end(sim);
+}
+
+/* It can still get pendrives, and give them back. */
+static void test_blocked_receives(void)
+{
+	struct sim *sim = given_host("work", "personal");
+
+	sim_block(sim, "personal", 0);
+	given_delivered(sim, "work", "personal");
+	then_reply(says(sim, "personal", "umount"), "ok");
 	the_end(sim);
 }
 
@@ -232,6 +345,173 @@ static void test_disposable_asked_in_vain(void)
 	the_end(sim);
 }
 
+static void test_disposable_asked_too_long(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+
+	then_waits(r);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+/* A no and no answer are told at the same time, here too. */
+static void test_disposable_no_is_hidden(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+	int64_t expires_ms = sim_transfer_of(sim, "work")->deadline_ms;
+
+	user_says(sim, "work", false);
+	then_state(sim, "work", TRANSFER_REFUSING);
+	then_waits(r);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	g_assert_cmpint(r->answered_ms, ==, expires_ms);
+	the_end(sim);
+}
+
+static void test_disposable_asked_and_cancelled(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+
+	g_assert_true(sim_cancel(sim, sim_transfer_of(sim, "work")->id));
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+static void test_disposable_asked_for_dead_opener(void)
+{
+	struct sim *sim = given_host("work");
+
+	given_asked_disposable(sim);
+	sim_kill_vm(sim, vm(sim, "work"), true);
+	sim_run(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+/* It was made while the user thought, and ended before the yes. */
+static void test_disposable_ends_while_asked(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+
+	then_dispvm(sim, "work", DISPVM_READY);
+	sim_kill_vm(sim, vm(sim, "disp1"), true);
+	sim_run(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+static void test_block_answers_what_is_asked_of_a_disposable(void)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+
+	sim_block(sim, "work", 0);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	then_none_is_left(sim);
+	the_end(sim);
+}
+
+/* When it is told is written down as well. */
+static void test_restart_while_refusing(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct refusal missing = refused_by(sim, "nobody");
+	struct sim_request *r;
+	int64_t began;
+
+	sim->for_files = POLICY_DENY;
+	given_lent(sim, "work");
+	began = sim->now_ms;
+	r = says(sim, "work", "send personal");
+	then_state(sim, "work", TRANSFER_REFUSING);
+	sim_stop(sim);
+	sim->for_files = POLICY_ALLOW;
+	sim_start(sim);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	g_assert_cmpint(r->answered_ms - began, ==, missing.after_ms);
+	g_assert_null(sim_disk_in(sim, vm(sim, "personal"), TRANSFER_AT_RECEIVER));
+	the_end(sim);
+}
+
+/* Denied, but the pendrive is still with its sender when the daemon goes. */
+static void test_restart_before_a_denied_one_is_frozen(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r;
+
+	sim->for_files = POLICY_DENY;
+	given_lent(sim, "work");
+	r = asks(sim, "work", "send personal");
+	when(sim, SIM_EV_MAILBOX);
+	then_state(sim, "work", TRANSFER_FREEZING);
+	sim_stop(sim);
+	sim->for_files = POLICY_ALLOW; /* what was decided stays decided */
+	sim_start(sim);
+	sim_run(sim);
+	then_state(sim, "work", TRANSFER_REFUSING);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	the_end(sim);
+}
+
+/* The next daemon knows nothing of blocks, but what one refused stays refused. */
+static void test_restart_ends_blocks(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r = given_asking(sim, "work", "personal");
+	unsigned n = 0;
+
+	sim_block(sim, "work", 0);
+	sim_stop(sim);
+	sim_start(sim);
+	sim_run(sim);
+	exchange_visit_blocked(sim->x, count_blocked, &n);
+	g_assert_cmpuint(n, ==, 0);
+	then_state(sim, "work", TRANSFER_REFUSING);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	given_asking(sim, "work", "personal");
+	the_end(sim);
+}
+
+static void test_restart_while_allowed_one_is_queued(void)
+{
+	struct sim *sim = given_host("work", "bank", "personal");
+	struct sim_request *r;
+
+	given_delivered(sim, "bank", "personal");
+	sim->for_files = POLICY_ALLOW;
+	given_lent(sim, "work");
+	r = says(sim, "work", "send personal");
+	then_waits_for(r, "queued");
+	sim_stop(sim);
+	sim->for_files = POLICY_DENY;
+	sim_start(sim);
+	sim_run(sim);
+	then_waits(r);
+	says(sim, "personal", "umount");
+	then_reply(r, "ok delivered");
+	the_end(sim);
+}
+
 /* The next daemon asks again about what was asked, and lets go on what was allowed. */
 static void test_restart(void)
 {
@@ -259,23 +539,43 @@ static void test_restart(void)
 	the_end(sim);
 }
 
+#define RULE(path, fn) g_test_add_func("/rules/" path, fn)
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	sim_quiet_log();
-	g_test_add_func("/rules/allowed", test_allowed);
-	g_test_add_func("/rules/allowed-waits-for-the-slot", test_allowed_waits_for_the_slot);
-	g_test_add_func("/rules/notices", test_notices);
-	g_test_add_func("/rules/denied", test_denied);
-	g_test_add_func("/rules/denied-is-not-asked", test_denied_is_not_asked);
-	g_test_add_func("/rules/blocked", test_blocked);
-	g_test_add_func("/rules/block-answers-what-is-asked", test_block_answers_what_is_asked);
-	g_test_add_func("/rules/block-ends-by-itself", test_block_ends_by_itself);
-	g_test_add_func("/rules/disposables-denied", test_disposables_denied);
-	g_test_add_func("/rules/blocked-gets-no-disposable", test_blocked_gets_no_disposable);
-	g_test_add_func("/rules/disposable-asked-yes", test_disposable_asked_yes);
-	g_test_add_func("/rules/disposable-asked-no", test_disposable_asked_no);
-	g_test_add_func("/rules/disposable-asked-in-vain", test_disposable_asked_in_vain);
-	g_test_add_func("/rules/restart", test_restart);
+	RULE("allowed", test_allowed);
+	RULE("notices", test_notices);
+	RULE("allowed-waits-for-the-slot", test_allowed_waits_for_the_slot);
+	RULE("denied", test_denied);
+	RULE("denied-and-told-at-once", test_denied_and_told_at_once);
+	RULE("denied-is-not-asked", test_denied_is_not_asked);
+	RULE("blocked", test_blocked);
+	RULE("block-answers-what-is-asked", test_block_answers_what_is_asked);
+	RULE("block-comes-before-the-question", test_block_comes_before_the_question);
+	RULE("block-comes-before-the-question-of-a-disposable",
+		test_block_comes_before_the_question_of_a_disposable);
+	RULE("block-leaves-what-was-decided", test_block_leaves_what_was_decided);
+	RULE("block-is-of-a-name", test_block_is_of_a_name);
+	RULE("blocked-receives", test_blocked_receives);
+	RULE("block-ends-by-itself", test_block_ends_by_itself);
+	RULE("disposables-denied", test_disposables_denied);
+	RULE("blocked-gets-no-disposable", test_blocked_gets_no_disposable);
+	RULE("disposable-asked-yes", test_disposable_asked_yes);
+	RULE("disposable-asked-no", test_disposable_asked_no);
+	RULE("disposable-asked-in-vain", test_disposable_asked_in_vain);
+	RULE("disposable-asked-too-long", test_disposable_asked_too_long);
+	RULE("disposable-no-is-hidden", test_disposable_no_is_hidden);
+	RULE("disposable-asked-and-cancelled", test_disposable_asked_and_cancelled);
+	RULE("disposable-asked-for-dead-opener", test_disposable_asked_for_dead_opener);
+	RULE("disposable-ends-while-asked", test_disposable_ends_while_asked);
+	RULE("block-answers-what-is-asked-of-a-disposable",
+		test_block_answers_what_is_asked_of_a_disposable);
+	RULE("restart-while-refusing", test_restart_while_refusing);
+	RULE("restart-before-a-denied-one-is-frozen", test_restart_before_a_denied_one_is_frozen);
+	RULE("restart-ends-blocks", test_restart_ends_blocks);
+	RULE("restart-while-allowed-one-is-queued", test_restart_while_allowed_one_is_queued);
+	RULE("restart", test_restart);
 	return g_test_run();
 }
