@@ -233,6 +233,33 @@ static void test_ask_about_dead(void)
 	then_seen(&b, "the receiver personal, which is dead");
 }
 
+static void test_ask_what_is_decided(void)
+{
+	struct bad b = {.sim = given_host("work", "personal")};
+	struct question q;
+
+	b.sim->for_files = POLICY_ALLOW;
+	given_state(b.sim, TRANSFER_FREEZING);
+	b.t = *sim_transfer_of(b.sim, "work");
+	b.ports = sim_ports(b.sim);
+	b.sim->in_event = true;
+	q = question_of(&b.t);
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "which the policy decided");
+}
+
+static void test_ask_about_blocked(void)
+{
+	struct bad b = given_bad(TRANSFER_ASKING);
+	struct question q = question_of(&b.t);
+	int64_t never = CLOCK_NEVER;
+
+	b.ports.asker.withdraw(b.sim, b.t.id);
+	g_hash_table_replace(b.sim->blocked, g_strdup("work"), g_memdup2(&never, sizeof never));
+	b.ports.asker.ask(b.sim, &q);
+	then_seen(&b, "which is blocked");
+}
+
 static void test_ask_about_nothing(void)
 {
 	struct bad b = given_bad(TRANSFER_ASKING);
@@ -746,6 +773,8 @@ int main(int argc, char **argv)
 	BITES("ask-while-lent", test_ask_while_lent);
 	BITES("ask-twice", test_ask_twice);
 	BITES("ask-about-dead", test_ask_about_dead);
+	BITES("ask-what-is-decided", test_ask_what_is_decided);
+	BITES("ask-about-blocked", test_ask_about_blocked);
 	BITES("ask-about-nothing", test_ask_about_nothing);
 	BITES("question-not-withdrawn", test_question_not_withdrawn);
 	BITES("question-about-dead-not-withdrawn", test_question_about_dead_not_withdrawn);

@@ -923,8 +923,7 @@ void sim_block(struct sim *sim, const char *name, int64_t ms)
 	int64_t until_ms = ms > 0 ? sim->now_ms + ms : CLOCK_NEVER;
 
 	sim_trace(sim, "the user blocks %s", name);
-	g_hash_table_replace(
-		sim->blocked, g_strdup(name), g_memdup2(&until_ms, sizeof until_ms));
+	g_hash_table_replace(sim->blocked, g_strdup(name), g_memdup2(&until_ms, sizeof until_ms));
 	sim->in_event = true;
 	exchange_block(sim->x, name, ms);
 	after_event(sim);

@@ -142,7 +142,7 @@ struct sim {
 	GHashTable *stale; /* ids whose attach failed, so that the record is older than the state */
 	GArray *questions; /* ids */
 	GHashTable *approved; /* images that the user said yes to */
-	GHashTable *allowed;  /* "FROM>TO": what the policy allowed the last time it was asked */
+	GHashTable *allowed;  /* images that the policy allowed to be sent */
 	GHashTable *blocked;  /* name -> when that ends: as the daemon that runs was told */
 	GHashTable *plans;   /* number -> struct domain_plan: what the domains port was asked for */
 	GHashTable *dispvms; /* number -> struct dispvm, as it was written down last */

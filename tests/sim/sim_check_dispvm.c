@@ -69,24 +69,22 @@ static void check_answer(struct sim *sim, const struct transfer *t)
 }
 
 /* By the user, who was asked, or by the policy. */
-static bool is_granted(struct sim *sim, const struct transfer *t, const char *to)
+static bool is_granted(const struct sim *sim, const struct transfer *t)
 {
-	g_autofree char *pair = g_strconcat(t->sender.name, ">", to, NULL);
-
 	return g_hash_table_contains(sim->approved, t->image) ||
-	       (!t->ask && g_hash_table_contains(sim->allowed, pair));
+	       (!t->ask && g_hash_table_contains(sim->allowed, t->image));
 }
 
 void sim_check_delivery(struct sim *sim, const struct transfer *t, struct sim_vm *vm)
 {
 	switch (t->kind) {
 	case TRANSFER_FILES:
-		if (!is_granted(sim, t, t->receiver.name))
+		if (!is_granted(sim, t))
 			sim_violate(sim, "%s gets what the user did not say yes to", vm->id.name);
 		return;
 	case TRANSFER_REQUEST:
 		check_request(sim, t, vm);
-		if (!is_granted(sim, t, QPEN_DISPOSABLE))
+		if (!is_granted(sim, t))
 			sim_violate(sim, "%s gets a file that nobody allowed", vm->id.name);
 		return;
 	case TRANSFER_ANSWER:

@@ -643,18 +643,35 @@ static void set_alarm(void *ctx, int64_t at_ms)
 	((struct sim *)ctx)->alarm_ms = at_ms;
 }
 
+/* The pendrive that a VM has; it is what the VM wishes to send. */
+struct lent_by {
+	const struct sim_vm *vm;
+	const char *image;
+};
+
+static void find_lent(void *arg, const struct transfer *t)
+{
+	struct lent_by *lent = arg;
+
+	if (t->state == TRANSFER_LENT && lent->vm && strcmp(t->sender.uuid, lent->vm->id.uuid) == 0)
+		lent->image = t->image;
+}
+
 static struct policy_decision decide(void *ctx, const struct policy_query *query)
 {
 	struct sim *sim = ctx;
-	bool disposable = query->service == POLICY_SERVICE_DISPOSABLE;
-	enum policy_action action = disposable ? sim->for_disposables : sim->for_files;
-	g_autofree char *pair =
-		g_strconcat(query->source, ">", disposable ? QPEN_DISPOSABLE : query->dest, NULL);
+	struct lent_by lent = {.vm = sim_find_named(sim, query->source)};
+	enum policy_action action =
+		query->service == POLICY_SERVICE_DISPOSABLE ? sim->for_disposables : sim->for_files;
 
-	if (action == POLICY_ALLOW)
-		g_hash_table_add(sim->allowed, g_strdup(pair));
+	exchange_visit(sim->x, find_lent, &lent);
+	if (!lent.image)
+		sim_violate(sim, "the policy is asked about %s, which has nothing to send",
+			query->source);
+	else if (action == POLICY_ALLOW)
+		g_hash_table_add(sim->allowed, g_strdup(lent.image));
 	else
-		g_hash_table_remove(sim->allowed, pair);
+		g_hash_table_remove(sim->allowed, lent.image);
 	return (struct policy_decision){.action = action, .quiet = sim->quiet};
 }
 

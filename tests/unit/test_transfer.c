@@ -702,6 +702,22 @@ static const struct {
 		"refusing+123: remove"},
 	{"the VM is there before the answer", TRANSFER_ASKING, asked_request, TRANSFER_EV_VM_READY,
 		0, "asking+123:"},
+	{"a request nobody answers", TRANSFER_ASKING, asked_request_with_vm, TRANSFER_EV_DEADLINE,
+		0, "discarding+9000: withdraw, sender refused, remove"},
+	{"a request is taken back while it is asked about", TRANSFER_ASKING, asked_request,
+		TRANSFER_EV_CANCEL, 0, "refusing+123: withdraw, remove"},
+	{"the opener ends while its request is asked about", TRANSFER_ASKING, asked_request,
+		TRANSFER_EV_SENDER_GONE, 0, "discarding+9000: withdraw, remove"},
+	{"the VM ends while it is asked about", TRANSFER_ASKING, asked_request_with_vm,
+		TRANSFER_EV_RECEIVER_GONE, 0, "refusing+123: withdraw, remove"},
+	{"the VM of a request that is asked about begins", TRANSFER_ASKING, asked_request,
+		TRANSFER_EV_VM_STARTING, 0, "-"},
+	{"the VM is there before a request is asked about", TRANSFER_FREEZING, asked_request,
+		TRANSFER_EV_VM_READY, 0, "freezing+123:"},
+	{"allowed, and the queue is full", TRANSFER_FREEZING, allowed, TRANSFER_EV_DETACHED,
+		TRANSFER_SLOT_QUEUE_FULL, "discarding+9000: sender queue-full, remove"},
+	{"allowed, and the receiver ends first", TRANSFER_FREEZING, allowed,
+		TRANSFER_EV_RECEIVER_GONE, 0, "freezing+123:"},
 	{"there will be no VM to ask about", TRANSFER_ASKING, asked_request, TRANSFER_EV_VM_FAILED,
 		0, "discarding+9000: withdraw, sender no-memory, remove"},
 	{"frozen after there is a VM", TRANSFER_FREEZING, request_with_vm, TRANSFER_EV_DETACHED, 0,
@@ -757,16 +773,36 @@ static void test_transactions(void)
 	}
 }
 
-/* What `send` says first. */
+/* A restart puts the question once more, and only where there is one. */
+static void test_resumed_question(void)
+{
+	struct transfer t = in_state(TRANSFER_ASKING);
+	struct transfer_step step;
+	g_autofree char *asked = NULL, *starting = NULL;
+
+	asked_request(&t);
+	transfer_resume(&t, &limits, NOW, &step);
+	asked = describe(&t, &step);
+	g_assert_cmpstr(asked, ==, "asking+123: ask");
+	t = in_state(TRANSFER_STARTING_VM);
+	asked_request(&t);
+	transfer_resume(&t, &limits, NOW, &step);
+	starting = describe(&t, &step);
+	g_assert_cmpstr(starting, ==, "starting-vm+123:");
+}
+
+/* What `send` says first: the same, whatever the policy decided. */
 static const struct {
 	enum transfer_kind as;
-	bool preparing;
+	bool preparing, ask;
 	const char *wanted;
 } sends[] = {
-	{TRANSFER_FILES, false, "freezing+4000: wait asking, detach"},
-	{TRANSFER_REQUEST, false, "freezing+4000: wait starting, detach"},
-	{TRANSFER_REQUEST, true, "freezing+4000: wait preparing, detach"},
-	{TRANSFER_ANSWER, false, "freezing+4000: wait starting, detach"},
+	{TRANSFER_FILES, false, true, "freezing+4000: wait asking, detach"},
+	{TRANSFER_FILES, false, false, "freezing+4000: wait asking, detach"},
+	{TRANSFER_REQUEST, false, false, "freezing+4000: wait starting, detach"},
+	{TRANSFER_REQUEST, false, true, "freezing+4000: wait starting, detach"},
+	{TRANSFER_REQUEST, true, true, "freezing+4000: wait preparing, detach"},
+	{TRANSFER_ANSWER, false, false, "freezing+4000: wait starting, detach"},
 };
 
 static void test_sends(void)
@@ -778,11 +814,13 @@ static void test_sends(void)
 		g_autofree char *got = NULL;
 
 		event.as = sends[i].as;
+		event.ask = sends[i].ask;
 		event.preparing = sends[i].preparing;
 		transfer_step(&t, &event, &limits, NOW, &step);
 		got = describe(&t, &step);
 		g_assert_cmpstr(got, ==, sends[i].wanted);
 		g_assert_cmpint(t.kind, ==, sends[i].as);
+		g_assert_cmpint(t.ask, ==, sends[i].ask);
 	}
 }
 
@@ -1156,6 +1194,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/transfer/variants", test_variants);
 	g_test_add_func("/transfer/transactions", test_transactions);
 	g_test_add_func("/transfer/sends", test_sends);
+	g_test_add_func("/transfer/resumed-question", test_resumed_question);
 	g_test_add_func("/transfer/foreign-place", test_foreign_place);
 	g_test_add_func("/transfer/start", test_start);
 	g_test_add_func("/transfer/send-fields", test_send_fields);
