@@ -561,16 +561,23 @@ static gboolean is_blocked(struct exchange *x, const char *name)
 	return until_ms != NULL;
 }
 
-/* What is to become of a wish to send. `to` NULL: a DisposableVM that will be made. */
+/* `to` NULL: a DisposableVM that will be made. */
+static struct policy_query query_of(
+	struct exchange *x, const struct vm_id *from, const struct vm_id *to)
+{
+	return (struct policy_query){
+		.service = to ? POLICY_SERVICE_PENDRIVE : POLICY_SERVICE_DISPOSABLE,
+		.source = from->name,
+		.dest = to ? to->name : NULL,
+		.source_is_disposable = disposables_find_vm(x, from) != NULL,
+		.dest_is_disposable = to && disposables_find_vm(x, to) != NULL,
+	};
+}
+
+/* What is to become of a wish to send; `to` as above. */
 static struct policy_decision decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
 {
-	const struct policy_query query = {
-		.service = to ? POLICY_SERVICE_PENDRIVE : POLICY_SERVICE_DISPOSABLE,
-		.source = from->vm.id.name,
-		.dest = to ? to->vm.id.name : NULL,
-		.source_is_disposable = disposables_find_vm(x, &from->vm.id) != NULL,
-		.dest_is_disposable = to && disposables_find_vm(x, &to->vm.id) != NULL,
-	};
+	const struct policy_query query = query_of(x, &from->vm.id, to ? &to->vm.id : NULL);
 	struct policy_decision decision;
 
 	if (is_blocked(x, from->vm.id.name)) {
@@ -1199,14 +1206,7 @@ bool exchange_cancel(struct exchange *x, uint64_t id)
 
 struct policy_query exchange_query(struct exchange *x, const struct transfer *t)
 {
-	return (struct policy_query){
-		.service = t->kind == TRANSFER_REQUEST ? POLICY_SERVICE_DISPOSABLE
-						       : POLICY_SERVICE_PENDRIVE,
-		.source = t->sender.name,
-		.dest = t->receiver.name,
-		.source_is_disposable = disposables_find_vm(x, &t->sender) != NULL,
-		.dest_is_disposable = disposables_find_vm(x, &t->receiver) != NULL,
-	};
+	return query_of(x, &t->sender, t->kind == TRANSFER_REQUEST ? NULL : &t->receiver);
 }
 
 /* One that is asked, or will be as soon as the pendrive is out of its sender's reach. */
