@@ -54,6 +54,22 @@ struct rules_port rules_port(struct rules *r)
 	return (struct rules_port){.ctx = r, .decide = decide};
 }
 
+static void refuse_to_remember(const struct policy_set *set, const struct policy_query *query,
+	const struct policy_decision *decision, GError **error)
+{
+	g_autofree char *where = policy_set_where(set, decision->rule);
+
+	if (query->source_is_disposable || query->dest_is_disposable)
+		g_set_error(error, POLICY_ERROR, POLICY_ERROR_REFUSED,
+			"answers about DisposableVMs are not: the next one of that name is another "
+			"VM");
+	else
+		g_set_error(error, POLICY_ERROR, POLICY_ERROR_REFUSED,
+			"what becomes of pendrives from %s to %s is decided before the remembered "
+			"answers (%s)",
+			query->source, query->dest, where);
+}
+
 gboolean rules_remember(
 	struct rules *r, struct policy_query query, gboolean allow, gboolean always, GError **error)
 {
@@ -61,8 +77,7 @@ gboolean rules_remember(
 	const struct policy_decision decision = policy_set_decide(set, &query);
 
 	if (!policy_set_can_remember(set, &query, &decision)) {
-		g_set_error_literal(error, POLICY_ERROR, POLICY_ERROR_REFUSED,
-			"a rule that comes before the remembered answers decides");
+		refuse_to_remember(set, &query, &decision, error);
 		return FALSE;
 	}
 	if (!policy_answers_add(policy_dir_places(r->dir), &query,
