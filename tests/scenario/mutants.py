@@ -26,7 +26,7 @@ MUTANTS = [
     ("the sender keeps the disk while the user is asked", CORE + "transfer.c",
      "\ts->t->place = TRANSFER_NOWHERE;\n\tif (s->t->kind == TRANSFER_FILES", "\tif (s->t->kind == TRANSFER_FILES"),
     ("what is to be asked goes on unasked", CORE + "transfer.c", "\t} else if (s->t->ask) {\n", "\t} else if (false) {\n"),
-    ("what the policy denies is asked", EXCHANGE, "\tif (action == POLICY_DENY)\n\t\tto = NULL;", "\tif (false)\n\t\tto = NULL;"),
+    ("what the policy denies is asked", EXCHANGE, "\tif (decision.action == POLICY_DENY)\n\t\tto = NULL;", "\tif (false)\n\t\tto = NULL;"),
     ("a block is forgotten", EXCHANGE, "\tif (is_blocked(x, from->vm.id.name)) {\n", "\tif (false) {\n"),
     ("a block comes too early for a question", EXCHANGE,
      "t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask)", "t->state == TRANSFER_ASKING"),
