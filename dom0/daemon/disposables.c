@@ -761,8 +761,8 @@ static void collect_unserved(void *arg, const struct transfer *t)
 {
 	struct unserved *unserved = arg;
 	bool waits = t->kind == TRANSFER_REQUEST &&
-		     (t->state == TRANSFER_FREEZING || t->state == TRANSFER_STARTING_VM ||
-			     t->state == TRANSFER_ATTACHING_IN);
+		     (t->state == TRANSFER_FREEZING || t->state == TRANSFER_ASKING ||
+			     t->state == TRANSFER_STARTING_VM || t->state == TRANSFER_ATTACHING_IN);
 
 	if (waits && !choose_first(unserved->x, is_for_request, &t->id))
 		g_array_append_val(unserved->ids, t->id);

@@ -30,6 +30,8 @@ MUTANTS = [
     ("a block is forgotten", EXCHANGE, "\tif (is_blocked(x, from->vm.id.name)) {\n", "\tif (false) {\n"),
     ("a block comes too early for a question", EXCHANGE,
      "t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask)", "t->state == TRANSFER_ASKING"),
+    ("a DisposableVM that is gone is asked about", DISPOSABLES,
+     "(t->state == TRANSFER_FREEZING || t->state == TRANSFER_ASKING ||", "(t->state == TRANSFER_FREEZING ||"),
     ("a block is for ever", EXCHANGE, "\tif (until_ms && *until_ms <= exchange_now_ms(x)) {\n", "\tif (false) {\n"),
     ("what is denied is refused at once", CORE + "transfer.c",
      "\t\trefuse(s, s->now_ms + s->limits->ask_ms);\n", "\t\trefuse_now(s);\n"),

@@ -415,6 +415,39 @@ static void test_disposable_ends_while_asked(void)
 	the_end(sim);
 }
 
+/* The user removes it instead of answering, and the daemon dies at that call. False: before it. */
+static bool removed_and_killed_at(unsigned at)
+{
+	struct sim *sim = given_host("work");
+	struct sim_request *r = given_asked_disposable(sim);
+	bool killed;
+
+	then_dispvm(sim, "work", DISPVM_READY);
+	sim->crash_in = at;
+	sim_discard_dispvm(sim, "disp1");
+	killed = sim->crash_in == 0;
+	sim->crash_in = 0;
+	sim_run(sim);
+	/* Killed before anything was written down: it is asked again, and removed again. */
+	if (sim->questions->len > 0)
+		g_assert_true(sim_discard_dispvm(sim, "disp1"));
+	sim_run(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	then_reply(r, "error");
+	then_none_is_left(sim);
+	the_end(sim);
+	return killed;
+}
+
+static void test_disposable_removed_while_asked(void)
+{
+	unsigned at = 1;
+
+	while (removed_and_killed_at(at))
+		at++;
+	g_assert_cmpuint(at, >, 2);
+}
+
 static void test_block_answers_what_is_asked_of_a_disposable(void)
 {
 	struct sim *sim = given_host("work");
@@ -570,6 +603,7 @@ int main(int argc, char **argv)
 	RULE("disposable-asked-and-cancelled", test_disposable_asked_and_cancelled);
 	RULE("disposable-asked-for-dead-opener", test_disposable_asked_for_dead_opener);
 	RULE("disposable-ends-while-asked", test_disposable_ends_while_asked);
+	RULE("disposable-removed-while-asked", test_disposable_removed_while_asked);
 	RULE("block-answers-what-is-asked-of-a-disposable",
 		test_block_answers_what_is_asked_of_a_disposable);
 	RULE("restart-while-refusing", test_restart_while_refusing);

@@ -210,8 +210,8 @@ static void check_waiting(void *arg, const struct transfer *t)
 	struct find_request find = {.id = t->id};
 
 	if (t->kind != TRANSFER_REQUEST || !t->to_sender.pending ||
-		(t->state != TRANSFER_FREEZING && t->state != TRANSFER_STARTING_VM &&
-			t->state != TRANSFER_ATTACHING_IN))
+		(t->state != TRANSFER_FREEZING && t->state != TRANSFER_ASKING &&
+			t->state != TRANSFER_STARTING_VM && t->state != TRANSFER_ATTACHING_IN))
 		return;
 	exchange_visit_dispvms(sim->x, find_request, &find);
 	if (!find.found)
