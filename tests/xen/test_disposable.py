@@ -129,8 +129,6 @@ class Edit(DisposableCase):
         self.wait_for("work", f"grep -q edited {path}", "the answer to be stored")
         self.wait_nothing_left()
 
-
-class Several(DisposableCase):
     def test_two_openers_and_three_files_at_once(self):
         files = [("work", "wait-a"), ("work", "wait-b"), ("personal", "wait-c")]
         opening = []
