@@ -129,6 +129,10 @@ class Edit(DisposableCase):
         self.wait_for("work", f"grep -q edited {path}", "the answer to be stored")
         self.wait_nothing_left()
 
+
+class Several(DisposableCase):
+    """In a box of their own: the test with the words of 2010 leaves `personal` without its rules."""
+
     def test_two_openers_and_three_files_at_once(self):
         files = [("work", "wait-a"), ("work", "wait-b"), ("personal", "wait-c")]
         opening = []
