@@ -28,6 +28,8 @@
 #define QPEN_VM_TYPE_DISPOSABLE "DisposableVM"
 /* Likewise: the colour of its opener's label, if dom0 has one for that. */
 #define QPEN_KEY_LABEL "qubes_label"
+/* The longest word for a colour. */
+#define QPEN_LABEL_MAX 31u
 /* Written by the tools of such a VM when it has booted and may be saved: "1". */
 #define QPEN_KEY_READY "data/qpen-ready"
 /*

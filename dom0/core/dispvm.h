@@ -32,14 +32,11 @@ enum dispvm_state {
 };
 #define DISPVM_N_STATES 9
 
-/* A colour's word, as `red`. */
-#define DISPVM_LABEL_MAX 31u
-
 struct dispvm {
 	uint64_t number; /* the N of dispN; of no other that is known */
 	enum dispvm_state state;
 	struct vm_id id; /* domid 0 until it is made */
-	char label[DISPVM_LABEL_MAX + 1];
+	char label[QPEN_LABEL_MAX + 1];
 	struct vm_id opener; /* uuid empty: of the pool, and nobody's yet */
 	char seq[QPEN_SEQ_MAX + 1];
 	bool view;        /* no answer will be taken */

@@ -68,7 +68,7 @@ enum record_result dispvm_record_parse(const char *text, size_t len, struct disp
 	d.number = record_read_number(&r, "number", UINT64_MAX);
 	d.state = read_state(&r);
 	read_vm(&r, vm_keys, &d.id);
-	record_read_text(&r, "label", d.label, DISPVM_LABEL_MAX);
+	record_read_text(&r, "label", d.label, QPEN_LABEL_MAX);
 	read_vm(&r, opener_keys, &d.opener);
 	record_read_text(&r, "seq", d.seq, QPEN_SEQ_MAX);
 	d.view = record_read_bool(&r, "view");

@@ -194,7 +194,7 @@ static bool check_values(const struct words *w, GError **error)
 {
 	if (!is_word(w->name, QPEN_NAME_MAX))
 		return usage(error, "--name: letters, digits and _.+-, at most 63");
-	if (!is_word(w->label, DOMAIN_LABEL_MAX))
+	if (!is_word(w->label, QPEN_LABEL_MAX))
 		return usage(error, "--label: letters, digits and _.+-, at most 31");
 	if (!is_path(w->config) || !is_path(w->savefile))
 		return usage(error, "--config and --savefile want an absolute path");

@@ -14,15 +14,13 @@
 
 /* libxl's uuid as text, and its NUL. */
 #define DOMAIN_UUID_LEN 37u
-/* A colour's word, as `red`; empty: none. */
-#define DOMAIN_LABEL_MAX 31u
 
 /* Which VM is to be made. */
 struct domain_plan {
 	uint64_t number; /* the N of dispN; what the events carry */
 	char name[QPEN_NAME_MAX + 1];
 	char uuid[DOMAIN_UUID_LEN];
-	char label[DOMAIN_LABEL_MAX + 1];
+	char label[QPEN_LABEL_MAX + 1];
 	/* For the pool: it is not made if less than the configured memory would stay free. */
 	bool for_pool;
 };

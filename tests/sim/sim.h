@@ -37,7 +37,7 @@ struct sim_vm {
 	/* A DisposableVM, made by the domains port. */
 	bool is_disposable;
 	uint64_t number;
-	char label[DOMAIN_LABEL_MAX + 1];
+	char label[QPEN_LABEL_MAX + 1];
 	bool half;   /* it is being made, or whoever made it was killed */
 	bool paused; /* it does nothing */
 	bool down;   /* it has shut down, and is still there */
