@@ -31,6 +31,8 @@ static const char *done_words(const struct penctl_args *args)
 									: "delivered";
 	case REQUEST_UMOUNT:
 		return "given back";
+	case REQUEST_DISCARD:
+		return "given up";
 	case REQUEST_KILLME:
 		return "dom0 destroys this VM";
 	}

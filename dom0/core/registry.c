@@ -62,6 +62,16 @@ struct verdict registry_may_umount(const struct vm *vm)
 	return granted;
 }
 
+struct verdict registry_may_discard(const struct transfer_entry *e)
+{
+	if (!e)
+		return denied(QPEN_ERROR_NO_PENDRIVE,
+			"there is no such pendrive, or it is delivered or gone");
+	if (e->t.state == TRANSFER_DISCARDING && e->t.to_sender.pending)
+		return denied(QPEN_ERROR_BUSY, "the pendrive is being given up already");
+	return granted;
+}
+
 void registry_add(
 	struct registry *r, struct transfer_entry *e, struct vm *sender, struct vm *receiver)
 {

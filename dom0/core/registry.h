@@ -67,6 +67,9 @@ struct verdict registry_may_send(const struct vm *vm, const struct request *requ
 /* `umount` of `vm`: whether its incoming slot holds something to give back. */
 struct verdict registry_may_umount(const struct vm *vm);
 
+/* `discard` of `e`'s sender; NULL: there is nothing that it can mean. */
+struct verdict registry_may_discard(const struct transfer_entry *e);
+
 /* Counts a new or recovered transfer, and links it to the VMs that live (NULL: none). */
 void registry_add(
 	struct registry *r, struct transfer_entry *e, struct vm *sender, struct vm *receiver);

@@ -128,6 +128,18 @@ static enum request_result parse_send(struct slice *rest, struct request *out)
 	return out->view && at_end(rest) ? REQUEST_OK : REQUEST_BAD_FORM;
 }
 
+static enum request_result parse_discard(struct slice *rest, struct request *out)
+{
+	struct slice of;
+
+	if (!next_word(rest, &of))
+		return REQUEST_OK;
+	if (!qpen_is_request_id(of.at, of.len) || !at_end(rest))
+		return REQUEST_BAD_FORM;
+	slice_copy(of, out->of);
+	return REQUEST_OK;
+}
+
 enum request_result request_parse(const char *untrusted, size_t len, struct request *out)
 {
 	struct slice rest = {.at = untrusted, .len = len};
@@ -160,6 +172,10 @@ enum request_result request_parse(const char *untrusted, size_t len, struct requ
 		out->verb = REQUEST_KILLME;
 		return at_end(&rest) ? REQUEST_OK : REQUEST_BAD_FORM;
 	}
+	if (slice_is(verb, "discard")) {
+		out->verb = REQUEST_DISCARD;
+		return parse_discard(&rest, out);
+	}
 	return REQUEST_UNKNOWN_VERB;
 }
 
@@ -173,7 +189,7 @@ const char *request_result_text(enum request_result result)
 	case REQUEST_TOO_LONG:
 		return "a request has at most 255 bytes";
 	case REQUEST_UNKNOWN_VERB:
-		return "the requests are new, send, umount and killme";
+		return "the requests are new, send, discard, umount and killme";
 	case REQUEST_BAD_FORM:
 		return "words are missing, too many, or not separated by single spaces";
 	case REQUEST_BAD_DEST:

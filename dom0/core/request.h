@@ -19,6 +19,7 @@ enum request_verb {
 	REQUEST_SEND,
 	REQUEST_UMOUNT,
 	REQUEST_KILLME,
+	REQUEST_DISCARD,
 };
 
 enum pendrive_format {
@@ -35,6 +36,8 @@ struct request {
 	char dest[QPEN_NAME_MAX + 1]; /* `send`: a VM's name, or QPEN_DISPOSABLE */
 	char seq[QPEN_SEQ_MAX + 1];   /* `send`: QPEN_SEQ_NONE where none was given */
 	bool view;                    /* `send`: the file is only to be looked at */
+	/* `discard`: whose pendrive, by the ID of its `new` or `send`; empty: the newest. */
+	char of[QPEN_ID_MAX + 1];
 };
 
 enum request_result {

@@ -47,6 +47,7 @@ static void reply_sender(struct stepping *s, bool ok, enum qpen_error error, con
 	action->ok = ok;
 	action->error = error;
 	action->detail = detail;
+	strcpy(action->id, s->t->to_sender.id);
 	s->t->to_sender.pending = false;
 }
 
@@ -57,16 +58,40 @@ static void fail_sender(struct stepping *s, enum qpen_error error, const char *t
 
 static void reply_receiver_ok(struct stepping *s)
 {
+	struct transfer_action *action;
+
 	if (!s->t->to_receiver.pending)
 		return;
-	add(s, TRANSFER_ACT_REPLY_RECEIVER)->ok = true;
+	action = add(s, TRANSFER_ACT_REPLY_RECEIVER);
+	action->ok = true;
+	strcpy(action->id, s->t->to_receiver.id);
 	s->t->to_receiver.pending = false;
 }
 
-static void tell_wait(struct stepping *s, enum qpen_wait wait)
+/* Of what is being discarded, nothing but a `discard` waits for an answer. */
+static void reply_discard_ok(struct stepping *s)
 {
-	if (s->t->to_sender.pending)
-		add(s, TRANSFER_ACT_WAIT)->wait = wait;
+	struct transfer_action *action;
+
+	if (!s->t->to_sender.pending)
+		return;
+	action = add(s, TRANSFER_ACT_REPLY_DISCARD);
+	action->ok = true;
+	strcpy(action->id, s->t->to_sender.id);
+	s->t->to_sender.pending = false;
+}
+
+/* NULL: nobody waits. */
+static struct transfer_action *tell_wait(struct stepping *s, enum qpen_wait wait)
+{
+	struct transfer_action *action;
+
+	if (!s->t->to_sender.pending)
+		return NULL;
+	action = add(s, TRANSFER_ACT_WAIT);
+	action->wait = wait;
+	strcpy(action->id, s->t->to_sender.id);
+	return action;
 }
 
 /* ---- the way out ---- */
@@ -86,6 +111,8 @@ static void discard(struct stepping *s, bool force)
 {
 	struct transfer *t = s->t;
 
+	if (t->place == TRANSFER_NOWHERE)
+		reply_discard_ok(s);
 	if (t->place != TRANSFER_NOWHERE) {
 		start_detach(s, TRANSFER_DISCARDING, force);
 	} else if (t->making) {
@@ -134,6 +161,21 @@ static void cancelled(struct stepping *s)
 	discard(s, false);
 }
 
+static void await_discard(struct stepping *s, const struct transfer_event *ev)
+{
+	s->t->to_sender.pending = true;
+	strcpy(s->t->to_sender.id, ev->request->id);
+}
+
+/* By the sender itself: the user of dom0 need not be told how it ended. */
+static void given_up(struct stepping *s, const struct transfer_event *ev)
+{
+	s->t->quiet = true;
+	fail_sender(s, QPEN_ERROR_CANCELLED, "given up by this VM");
+	await_discard(s, ev);
+	discard(s, false);
+}
+
 static void receiver_stopped(struct stepping *s)
 {
 	fail_sender(s, QPEN_ERROR_RECEIVER_GONE, "the receiver has stopped");
@@ -172,6 +214,9 @@ static void in_making(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SENDER_GONE:
 		sender_died(s);
 		discard(s, true);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_CANCEL:
 		cancelled(s);
@@ -212,6 +257,9 @@ static void in_attaching_out(struct stepping *s, const struct transfer_event *ev
 	case TRANSFER_EV_SENDER_GONE:
 		sender_died(s);
 		discard(s, true);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_CANCEL:
 		cancelled(s);
@@ -270,6 +318,9 @@ static void in_lent(struct stepping *s, const struct transfer_event *ev)
 	switch (ev->kind) {
 	case TRANSFER_EV_SEND:
 		sent(s, ev);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_LOST:
 	case TRANSFER_EV_DEADLINE:
@@ -386,6 +437,9 @@ static void in_freezing(struct stepping *s, const struct transfer_event *ev)
 		else
 			receiver_stopped(s);
 		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
+		return;
 	case TRANSFER_EV_VM_STARTING:
 		tell_wait(s, QPEN_WAIT_STARTING);
 		return;
@@ -450,6 +504,10 @@ static void in_asking(struct stepping *s, const struct transfer_event *ev)
 		sender_died(s);
 		discard(s, true);
 		return;
+	case TRANSFER_EV_DISCARD:
+		add(s, TRANSFER_ACT_WITHDRAW);
+		given_up(s, ev);
+		return;
 	case TRANSFER_EV_MADE:
 	case TRANSFER_EV_MAKE_FAILED:
 	case TRANSFER_EV_ATTACHED:
@@ -481,6 +539,9 @@ static void in_starting_vm(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_DEADLINE:
 		fail_sender(s, QPEN_ERROR_TIMEOUT, "the DisposableVM took too long to start");
 		discard(s, false);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_CANCEL:
 		cancelled(s);
@@ -516,6 +577,9 @@ static void in_queued(struct stepping *s, const struct transfer_event *ev)
 		fail_sender(s, QPEN_ERROR_TIMEOUT, "the receiver's slot did not become free");
 		discard(s, false);
 		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
+		return;
 	case TRANSFER_EV_CANCEL:
 		cancelled(s);
 		return;
@@ -545,11 +609,9 @@ static void in_queued(struct stepping *s, const struct transfer_event *ev)
 
 static void tell_open(struct stepping *s)
 {
-	struct transfer_action *action;
+	struct transfer_action *action = tell_wait(s, QPEN_WAIT_OPEN);
 
-	if (s->t->to_sender.pending) {
-		action = add(s, TRANSFER_ACT_WAIT);
-		action->wait = QPEN_WAIT_OPEN;
+	if (action) {
 		action->detail = s->t->receiver.name;
 		s->t->to_sender.pending = false;
 	}
@@ -591,6 +653,9 @@ static void in_attaching_in(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_DEADLINE:
 		fail_sender(s, QPEN_ERROR_TIMEOUT, "the receiver did not connect to its device");
 		discard(s, false);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_CANCEL:
 		cancelled(s);
@@ -648,6 +713,7 @@ static void in_delivered(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_VM_STARTING:
 	case TRANSFER_EV_VM_READY:
 	case TRANSFER_EV_VM_FAILED:
+	case TRANSFER_EV_DISCARD:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -693,6 +759,7 @@ static void in_taking_back(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_VM_STARTING:
 	case TRANSFER_EV_VM_READY:
 	case TRANSFER_EV_VM_FAILED:
+	case TRANSFER_EV_DISCARD:
 	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
@@ -711,6 +778,9 @@ static void in_refusing(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_SENDER_GONE:
 		sender_died(s);
 		discard(s, true);
+		return;
+	case TRANSFER_EV_DISCARD:
+		given_up(s, ev);
 		return;
 	case TRANSFER_EV_MADE:
 	case TRANSFER_EV_MAKE_FAILED:
@@ -791,6 +861,12 @@ static void in_discarding(struct stepping *s, const struct transfer_event *ev)
 		return;
 	case TRANSFER_EV_RECEIVER_GONE:
 		discarding_death(s, TRANSFER_AT_RECEIVER);
+		return;
+	case TRANSFER_EV_DISCARD:
+		if (s->t->place != TRANSFER_AT_SENDER || s->t->to_sender.pending)
+			ignore(s);
+		else
+			await_discard(s, ev);
 		return;
 	case TRANSFER_EV_ATTACHED:
 	case TRANSFER_EV_LOST:
@@ -926,6 +1002,34 @@ void transfer_resume(struct transfer *t, const struct transfer_limits *limits, i
 		/* The port that took the device up again says when it is connected, or lost. */
 		return;
 	}
+}
+
+static bool is_before_delivery(const struct transfer *t)
+{
+	switch (t->state) {
+	case TRANSFER_MAKING:
+	case TRANSFER_ATTACHING_OUT:
+	case TRANSFER_LENT:
+	case TRANSFER_FREEZING:
+	case TRANSFER_ASKING:
+	case TRANSFER_STARTING_VM:
+	case TRANSFER_QUEUED:
+	case TRANSFER_ATTACHING_IN:
+	case TRANSFER_REFUSING:
+		return true;
+	case TRANSFER_DISCARDING:
+		return t->place == TRANSFER_AT_SENDER;
+	case TRANSFER_DELIVERED:
+	case TRANSFER_TAKING_BACK:
+	case TRANSFER_GONE:
+		return false;
+	}
+	return false;
+}
+
+bool transfer_can_be_given_up(const struct transfer *t, const char *of)
+{
+	return is_before_delivery(t) && (!of[0] || strcmp(t->to_sender.id, of) == 0);
 }
 
 bool transfer_holds_outgoing(const struct transfer *t)

@@ -17,6 +17,9 @@
  *
  * FREEZING stands before ASKING so that what the user says yes to can no longer change.
  * REFUSING keeps a no back until the question would have expired: see `hide_refusals`.
+ * A sender may give its pendrive up at every moment before it is delivered. Its `discard` is
+ * answered when the pendrive is out of every VM's reach, and no later: how long a removal takes
+ * would tell of what was refused and is removed already.
  * A sender's death ends the transfer until the user said yes, and no longer from then on.
  */
 #ifndef QFX_TRANSFER_H
@@ -92,7 +95,7 @@ struct transfer {
 	bool quiet;              /* nor is the user told how it ended */
 	char seq[QPEN_SEQ_MAX + 1];
 	bool view;                        /* TRANSFER_REQUEST: no answer is wanted */
-	struct pending_reply to_sender;   /* `new`, then `send` */
+	struct pending_reply to_sender;   /* `new`, then `send`; of what was given up, `discard` */
 	struct pending_reply to_receiver; /* `umount` */
 	bool making;                      /* the image store still works on the image */
 	bool removed;                     /* the image store has removed it */
@@ -123,10 +126,11 @@ enum transfer_event_kind {
 	TRANSFER_EV_SENDER_GONE,
 	TRANSFER_EV_RECEIVER_GONE,
 	TRANSFER_EV_DEADLINE,
-	TRANSFER_EV_CANCEL, /* the user of dom0 takes it back */
+	TRANSFER_EV_CANCEL,  /* the user of dom0 takes it back */
+	TRANSFER_EV_DISCARD, /* the sender gives it up; `request` is set */
 	TRANSFER_EV_REMOVED,
 };
-#define TRANSFER_N_EVENTS 18
+#define TRANSFER_N_EVENTS 19
 
 enum transfer_slot {
 	TRANSFER_SLOT_FREE,
@@ -158,6 +162,7 @@ enum transfer_action_kind {
 	TRANSFER_ACT_WAIT,           /* tell the sender what it waits for: `wait` */
 	TRANSFER_ACT_REPLY_SENDER,   /* the final answer: `error`, or ok with `detail` */
 	TRANSFER_ACT_REPLY_RECEIVER, /* likewise */
+	TRANSFER_ACT_REPLY_DISCARD,  /* to the sender: the ok of its `discard` */
 	/* The DisposableVM has the file. The sender's request is not answered yet: that is now up
 	 * to the transaction (dispvm.h), to which to_sender's ID goes over. */
 	TRANSFER_ACT_OPENED,
@@ -170,6 +175,7 @@ struct transfer_action {
 	enum qpen_error error;
 	enum qpen_wait wait;
 	const char *detail; /* static or of the transfer; with ok and wait: DETAIL, else TEXT */
+	char id[QPEN_ID_MAX + 1]; /* of a reply: the request that it is for */
 };
 
 /* The longest list that one step can give, with room to see that it was not outgrown. */
@@ -215,6 +221,13 @@ void transfer_resume(struct transfer *t, const struct transfer_limits *limits, i
 /* Lower-case words for people and records: "attaching-out". */
 const char *transfer_state_name(enum transfer_state state);
 const char *transfer_event_name(enum transfer_event_kind kind);
+
+/*
+ * Whether a `discard` of t's sender can mean t: what was delivered is its no more, and what is out
+ * of its reach and on its way off the disk is gone already. `of`: the ID of t's `new` or `send`, or
+ * empty for any; an answered request is known by its ID until the daemon ends.
+ */
+bool transfer_can_be_given_up(const struct transfer *t, const char *of);
 
 /* The slots that t occupies, by its state: the sender's outgoing, the receiver's incoming. */
 bool transfer_holds_outgoing(const struct transfer *t);

@@ -62,6 +62,8 @@ const char *transfer_event_name(enum transfer_event_kind kind)
 		return "vm-failed";
 	case TRANSFER_EV_SLOT_FREE:
 		return "slot-free";
+	case TRANSFER_EV_DISCARD:
+		return "discard";
 	case TRANSFER_EV_UMOUNT:
 		return "umount";
 	case TRANSFER_EV_SENDER_GONE:

@@ -45,17 +45,17 @@ static struct transfer_entry *find_entry(struct exchange *x, guint64 id)
 	return node ? &node->entry : NULL;
 }
 
-static void format_answer(struct store_reply *out, const struct vm_id *to,
-	const struct pending_reply *request, const struct transfer_action *action)
+static void format_answer(
+	struct store_reply *out, const struct vm_id *to, const struct transfer_action *action)
 {
 	out->domid = to->domid;
-	out->id = request->id;
+	out->id = action->id;
 	if (action->kind == TRANSFER_ACT_WAIT)
-		reply_wait(&out->reply, request->id, action->wait, action->detail);
+		reply_wait(&out->reply, action->id, action->wait, action->detail);
 	else if (action->ok)
-		reply_ok(&out->reply, request->id, action->detail);
+		reply_ok(&out->reply, action->id, action->detail);
 	else
-		reply_error(&out->reply, request->id, action->error, action->detail);
+		reply_error(&out->reply, action->id, action->error, action->detail);
 }
 
 /* The answers among the actions go out in one transaction with the record. */
@@ -67,10 +67,12 @@ static size_t gather_replies(const struct transfer *t, const struct transfer_ste
 	for (unsigned i = 0; i < step->n_actions; i++) {
 		const struct transfer_action *action = &step->actions[i];
 
-		if (action->kind == TRANSFER_ACT_REPLY_SENDER || action->kind == TRANSFER_ACT_WAIT)
-			format_answer(&replies[n++], &t->sender, &t->to_sender, action);
+		if (action->kind == TRANSFER_ACT_REPLY_SENDER ||
+			action->kind == TRANSFER_ACT_REPLY_DISCARD ||
+			action->kind == TRANSFER_ACT_WAIT)
+			format_answer(&replies[n++], &t->sender, action);
 		else if (action->kind == TRANSFER_ACT_REPLY_RECEIVER)
-			format_answer(&replies[n++], &t->receiver, &t->to_receiver, action);
+			format_answer(&replies[n++], &t->receiver, action);
 	}
 	return n;
 }
@@ -172,8 +174,9 @@ static void act(struct exchange *x, const struct transfer *t, const struct trans
 		notify_end(x, t, action); /* the reply itself went out with the record */
 		return;
 	case TRANSFER_ACT_WAIT:
-	case TRANSFER_ACT_REPLY_RECEIVER: /* these went out with the record */
-	case TRANSFER_ACT_OPENED:         /* the DisposableVM's own step: disposables_follow */
+	case TRANSFER_ACT_REPLY_RECEIVER:
+	case TRANSFER_ACT_REPLY_DISCARD: /* these went out with the record */
+	case TRANSFER_ACT_OPENED:        /* the DisposableVM's own step: disposables_follow */
 		return;
 	}
 }
@@ -733,6 +736,39 @@ static void request_umount(struct exchange *x, struct vm_node *vm, const struct 
 		answer_error(x, vm, request->id, verdict.error, verdict.text);
 }
 
+struct to_give_up {
+	const struct vm *sender;
+	const char *of;
+	struct transfer_entry *newest;
+};
+
+static gboolean find_to_give_up(gpointer key, gpointer value, gpointer data)
+{
+	struct transfer_node *node = value;
+	struct to_give_up *wanted = data;
+
+	(void)key;
+	/* In the order of their ids: the last one that fits is the newest. */
+	if (node->entry.sender == wanted->sender &&
+		transfer_can_be_given_up(&node->entry.t, wanted->of))
+		wanted->newest = &node->entry;
+	return FALSE;
+}
+
+static void request_discard(struct exchange *x, struct vm_node *vm, const struct request *request)
+{
+	const struct transfer_event event = {.kind = TRANSFER_EV_DISCARD, .request = request};
+	struct to_give_up wanted = {.sender = &vm->vm, .of = request->of};
+	struct verdict verdict;
+
+	g_tree_foreach(x->transfers, find_to_give_up, &wanted);
+	verdict = registry_may_discard(wanted.newest);
+	if (verdict.ok)
+		feed(x, wanted.newest, &event);
+	else
+		answer_error(x, vm, request->id, verdict.error, verdict.text);
+}
+
 static void serve(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
 	switch (request->verb) {
@@ -747,6 +783,9 @@ static void serve(struct exchange *x, struct vm_node *vm, const struct request *
 		return;
 	case REQUEST_KILLME:
 		request_killme(x, vm, request);
+		return;
+	case REQUEST_DISCARD:
+		request_discard(x, vm, request);
 		return;
 	}
 }

@@ -19,11 +19,13 @@ static void check_fields(const struct request *r)
 			      qpen_is_vm_name(r->dest, strlen(r->dest)));
 	else
 		g_assert_cmpstr(r->dest, ==, "");
+	g_assert_true(!r->of[0] ||
+		      (r->verb == REQUEST_DISCARD && qpen_is_request_id(r->of, strlen(r->of))));
 }
 
 static void write_request(const struct request *r, char *out, size_t max)
 {
-	static const char *const verbs[] = {"new", "send", "umount", "killme"};
+	static const char *const verbs[] = {"new", "send", "umount", "killme", "discard"};
 	int n = snprintf(out, max, "%s", verbs[r->verb]);
 
 	if (r->verb == REQUEST_NEW && r->size_bytes)
@@ -34,6 +36,8 @@ static void write_request(const struct request *r, char *out, size_t max)
 	if (r->verb == REQUEST_SEND)
 		n += snprintf(out + n, max - (size_t)n, " %s %s%s", r->dest, r->seq,
 			r->view ? " view" : "");
+	if (r->of[0])
+		n += snprintf(out + n, max - (size_t)n, " %s", r->of);
 	if (strcmp(r->id, QPEN_ID_NONE) != 0)
 		snprintf(out + n, max - (size_t)n, " #%s", r->id);
 }
@@ -61,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g_assert_cmpstr(again.id, ==, r.id);
 	g_assert_cmpstr(again.dest, ==, r.dest);
 	g_assert_cmpstr(again.seq, ==, r.seq);
+	g_assert_cmpstr(again.of, ==, r.of);
 	g_assert_cmpint(again.view, ==, r.view);
 	return 0;
 }

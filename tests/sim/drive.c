@@ -84,7 +84,20 @@ static char *sensible_request(struct sim *sim, const struct sim_vm *vm, const st
 	return g_strdup("new");
 }
 
-static char *any_request(const struct choices *c)
+/* Of any request that it made, be it what it may, or of its newest pendrive. */
+static char *discard_request(
+	const struct sim *sim, const struct sim_vm *vm, const struct choices *c)
+{
+	const struct sim_request *r;
+
+	if (sim->requests->len == 0 || one_in(c, 2))
+		return g_strdup("discard");
+	r = sim->requests->pdata[below(c, sim->requests->len)];
+	return g_strdup_printf(
+		"discard%s%s", r->vm == vm && r->id[0] ? " " : "", r->vm == vm ? r->id : "");
+}
+
+static char *any_request(const struct sim *sim, const struct sim_vm *vm, const struct choices *c)
 {
 	switch (below(c, 6)) {
 	case 0:
@@ -99,7 +112,14 @@ static char *any_request(const struct choices *c)
 	case 4:
 		return g_strdup("umount");
 	default:
-		return g_strdup(one_in(c, 2) ? "killme" : "frobnicate");
+		switch (below(c, 4)) {
+		case 0:
+			return g_strdup("killme");
+		case 1:
+			return g_strdup("frobnicate");
+		default:
+			return discard_request(sim, vm, c);
+		}
 	}
 }
 
@@ -127,7 +147,7 @@ static void ask_something(struct sim *sim, const struct choices *c)
 		write_rubbish(sim, vm, c);
 		return;
 	}
-	text = one_in(c, 4) ? any_request(c) : sensible_request(sim, vm, c);
+	text = one_in(c, 4) ? any_request(sim, vm, c) : sensible_request(sim, vm, c);
 	if (one_in(c, 6))
 		sim_write(sim, vm, text, strlen(text));
 	else

@@ -130,6 +130,65 @@ class Verbs(PenctlTest):
             self.assertEqual(watch.drain(), [])
 
 
+class Discard(PenctlTest):
+    def test_lent(self):
+        self.lend(self.work)
+        self.assert_ends(self.penctl(self.work, "discard"), OK, "given up\n")
+        self.assertFalse(self.work.device(OUT).exists())
+        self.wait_nothing_left()
+        self.assert_serves(self.work)
+
+    def test_while_the_user_is_asked(self):
+        """The question is withdrawn, and who sent it hears of it."""
+        self.lend(self.work)
+        sending = self.start_penctl(self.work, "send", "personal")
+        self.wait_record(self.work, "asking")
+        self.assert_ends(self.penctl(self.work, "discard"), OK)
+        _, err = sending.communicate(timeout=storebox.DEADLINE_S)
+        self.assertEqual(sending.returncode, ERROR, err)
+        self.assertIn("given up by this VM", err)
+        self.wait_nothing_left()
+        self.box.start_agent("--yes")
+        self.assert_serves(self.work)
+
+    def test_in_a_queue(self):
+        self.box.start_agent("--yes")
+        self.deliver(self.work, self.personal)
+        self.lend(self.other)
+        sending = self.start_penctl(self.other, "send", "personal")
+        self.wait_record(self.other, "queued")
+        self.assert_ends(self.penctl(self.other, "discard"), OK)
+        _, err = sending.communicate(timeout=storebox.DEADLINE_S)
+        self.assertIn("cancelled", err)
+        # What was delivered is not its sender's any more.
+        self.assert_ends(self.penctl(self.work, "discard"), ERROR, "no-pendrive")
+        self.wait_record(self.work, "delivered")
+
+    def test_none(self):
+        self.assert_ends(self.penctl(self.work, "discard"), ERROR, "no-pendrive")
+
+    def test_a_vm_that_does_not_let_go(self):
+        """It is taken by force, and the answer says when."""
+        self.restart(config={"timeouts": {"detach": "1"}})
+        self.lend(self.work)
+        self.work.set_disks(close="never")
+        self.assert_ends(self.penctl(self.work, "discard"), OK)
+        self.wait_nothing_left()
+        self.box.complaints(clear=True)
+
+    def test_the_daemon_is_killed_meanwhile(self):
+        self.lend(self.work)
+        self.work.set_disks(close="never")
+        asking = self.start_penctl(self.work, "discard")
+        self.wait_record(self.work, "discarding")
+        self.box.daemon.kill()
+        self.work.set_disks(close="0")
+        self.box.start_daemon()
+        out, err = asking.communicate(timeout=2 * storebox.DEADLINE_S)
+        self.assertEqual((asking.returncode, out, err), (OK, "given up\n", ""))
+        self.wait_nothing_left()
+
+
 class Device(PenctlTest):
     def test_send_without_a_pendrive(self):
         self.assert_ends(self.penctl(self.work, "send", "personal"), DEVICE,
@@ -286,6 +345,15 @@ class Answers(PenctlTest):
                 self.assertEqual(status, NO_ANSWER, err)
                 self.assertIn("different versions?", err)
                 self.assertNotRegex(err, r"[\x00-\x09\x0b-\x1f\x7f]")
+
+    def test_a_dom0_that_knows_no_discard(self):
+        for text in ("ID error bad-request the requests are new, send, umount and killme",
+                     "ID error unsupported"):
+            with self.subTest(text=text):
+                status, _, err = self.answer(text, "discard")
+                self.assertEqual(status, ERROR, err)
+                self.assertIn("this dom0 is too old", err)
+                self.assertIn("qfilexchgctl cancel", err)
 
     def test_another_device_than_ours(self):
         status, _, err = self.answer("ID ok xvdz", "new")

@@ -152,6 +152,19 @@ static void assert_verdict(struct verdict v, int wanted)
 		g_assert_cmpint((int)v.error, ==, wanted);
 }
 
+/* Which of its pendrives a VM can give up is the transfer's to say: test_transfer. */
+static void test_discard(void)
+{
+	struct transfer_entry lent = entry_in(TRANSFER_LENT, TRANSFER_AT_SENDER);
+	struct transfer_entry going = entry_in(TRANSFER_DISCARDING, TRANSFER_AT_SENDER);
+
+	assert_verdict(registry_may_discard(NULL), QPEN_ERROR_NO_PENDRIVE);
+	assert_verdict(registry_may_discard(&lent), GRANTED);
+	assert_verdict(registry_may_discard(&going), GRANTED);
+	going.t.to_sender.pending = true;
+	assert_verdict(registry_may_discard(&going), QPEN_ERROR_BUSY);
+}
+
 static void test_slots(void)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(slots); i++) {
@@ -359,6 +372,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/registry/new", test_new);
 	g_test_add_func("/registry/new-beyond-lowered-limits", test_new_beyond_lowered_limits);
 	g_test_add_func("/registry/slots", test_slots);
+	g_test_add_func("/registry/discard", test_discard);
 	g_test_add_func("/registry/send-to-itself", test_send_to_itself);
 	g_test_add_func("/registry/counts", test_counts);
 	g_test_add_func("/registry/forget-wrong-vm", test_forget_wrong_vm);

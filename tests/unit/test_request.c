@@ -33,6 +33,8 @@ static const struct accepted accepted[] = {
 		PENDRIVE_VFAT},
 	{"the 2010 umount", "umount", REQUEST_UMOUNT, "-", "", "0", 0, PENDRIVE_VFAT},
 	{"the 2010 killme", "killme", REQUEST_KILLME, "-", "", "0", 0, PENDRIVE_VFAT},
+	{"discard", "discard", REQUEST_DISCARD, "-", "", "0", 0, PENDRIVE_VFAT},
+	{"discard with an ID", "discard #d1", REQUEST_DISCARD, "d1", "", "0", 0, PENDRIVE_VFAT},
 	{"new with an ID", "new #a1", REQUEST_NEW, "a1", "", "0", 0, PENDRIVE_VFAT},
 	{"umount with an ID", "umount #Z", REQUEST_UMOUNT, "Z", "", "0", 0, PENDRIVE_VFAT},
 	{"killme with an ID", "killme #0", REQUEST_KILLME, "0", "", "0", 0, PENDRIVE_VFAT},
@@ -72,6 +74,32 @@ static void test_accepted(void)
 		g_assert_cmpuint(r.size_bytes, ==, row->size_bytes);
 		g_assert_cmpint(r.format, ==, row->format);
 		g_assert_cmpint(r.view, ==, strstr(row->text, " view") != NULL);
+		g_assert_cmpstr(r.of, ==, "");
+	}
+}
+
+static const struct {
+	const char *text, *id, *of;
+} discards[] = {
+	{"discard", "-", ""},
+	{"discard #d", "d", ""},
+	{"discard s1", "-", "s1"},
+	{"discard s1 #d", "d", "s1"},
+	{"discard " ID32 " #" ID32, ID32, ID32},
+	{"discard discard #discard", "discard", "discard"},
+};
+
+static void test_discard(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(discards); i++) {
+		struct request r;
+
+		g_test_message("%s", discards[i].text);
+		g_assert_cmpint(
+			parse(discards[i].text, strlen(discards[i].text), &r), ==, REQUEST_OK);
+		g_assert_cmpint(r.verb, ==, REQUEST_DISCARD);
+		g_assert_cmpstr(r.id, ==, discards[i].id);
+		g_assert_cmpstr(r.of, ==, discards[i].of);
 	}
 }
 
@@ -119,6 +147,12 @@ static const struct {
 	{"no space before the ID", BYTES("new#a"), REQUEST_UNKNOWN_VERB, "-"},
 	{"umount with a word", BYTES("umount now #a"), REQUEST_BAD_FORM, "a"},
 	{"umount and a space", BYTES("umount "), REQUEST_BAD_FORM, "-"},
+	{"discard with two words", BYTES("discard a b #i"), REQUEST_BAD_FORM, "i"},
+	{"discard and a space", BYTES("discard "), REQUEST_BAD_FORM, "-"},
+	{"discard of two spaces", BYTES("discard  a #i"), REQUEST_BAD_FORM, "i"},
+	{"discard of a dash", BYTES("discard - #i"), REQUEST_BAD_FORM, "i"},
+	{"discard of 33", BYTES("discard " ID32 "x #i"), REQUEST_BAD_FORM, "i"},
+	{"discard of the ID alone", BYTES("discard #"), REQUEST_BAD_FORM, "-"},
 	{"killme with a word", BYTES("killme 1"), REQUEST_BAD_FORM, "-"},
 	{"send alone", BYTES("send"), REQUEST_BAD_FORM, "-"},
 	{"send alone with an ID", BYTES("send #a"), REQUEST_BAD_FORM, "a"},
@@ -298,6 +332,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/request/accepted", test_accepted);
+	g_test_add_func("/request/discard", test_discard);
 	g_test_add_func("/request/refused", test_refused);
 	g_test_add_func("/request/sizes", test_sizes);
 	g_test_add_func("/request/longest", test_longest);

@@ -27,6 +27,7 @@ static const struct transfer_limits limits = {
 };
 
 static const struct request umount_request = {.verb = REQUEST_UMOUNT, .id = "u1", .seq = "0"};
+static const struct request discard_request = {.verb = REQUEST_DISCARD, .id = "d1", .seq = "0"};
 static const struct request send_request = {
 	.verb = REQUEST_SEND, .id = "s1", .seq = "0", .dest = "personal"};
 static const struct vm_id work = {7, "11111111-1111-1111-1111-111111111111", "work"};
@@ -58,6 +59,8 @@ static const char *action_name(enum transfer_action_kind kind)
 		return "sender";
 	case TRANSFER_ACT_REPLY_RECEIVER:
 		return "receiver";
+	case TRANSFER_ACT_REPLY_DISCARD:
+		return "discard";
 	case TRANSFER_ACT_OPENED:
 		return "opened";
 	case TRANSFER_ACT_REMOVE:
@@ -73,7 +76,8 @@ static void describe_action(GString *out, const struct transfer_action *action)
 		g_string_append_printf(out, " %s%s%s", qpen_wait_name(action->wait),
 			action->detail ? " " : "", action->detail ? action->detail : "");
 	if (action->kind != TRANSFER_ACT_REPLY_SENDER &&
-		action->kind != TRANSFER_ACT_REPLY_RECEIVER)
+		action->kind != TRANSFER_ACT_REPLY_RECEIVER &&
+		action->kind != TRANSFER_ACT_REPLY_DISCARD)
 		return;
 	g_string_append_printf(out, " %s", action->ok ? "ok" : qpen_error_name(action->error));
 	if (action->ok && action->detail)
@@ -154,6 +158,8 @@ static struct transfer_event event_of(enum transfer_event_kind kind, const struc
 		event.receiver = &disp1;
 	if (kind == TRANSFER_EV_UMOUNT)
 		event.request = &umount_request;
+	if (kind == TRANSFER_EV_DISCARD)
+		event.request = &discard_request;
 	if (kind == TRANSFER_EV_SEND) {
 		event.request = &send_request;
 		event.receiver = &personal;
@@ -183,6 +189,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 	{
 		IN(MAKING) =
 			{
+				ON(DISCARD) = "discarding+1000: sender cancelled, discard ok",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -204,6 +211,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(ATTACHING_OUT) =
 			{
+				ON(DISCARD) = "discarding+4000: sender cancelled, detach",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -225,6 +233,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(LENT) =
 			{
+				ON(DISCARD) = "discarding+4000: detach",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -246,6 +255,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(FREEZING) =
 			{
+				ON(DISCARD) = "discarding+4000: sender cancelled, detach",
 				ON(VM_STARTING) = "freezing+123: wait starting",
 				ON(VM_READY) = "freezing+123:",
 				ON(VM_FAILED) = "discarding+4000: sender no-memory, detach",
@@ -267,6 +277,8 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(ASKING) =
 			{
+				ON(DISCARD) = "discarding+9000: withdraw, sender cancelled, "
+					      "discard ok, remove",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -288,6 +300,8 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(STARTING_VM) =
 			{
+				ON(DISCARD) =
+					"discarding+9000: sender cancelled, discard ok, remove",
 				ON(VM_STARTING) = "starting-vm+123: wait starting",
 				ON(VM_READY) = "attaching-in+10000: attach",
 				ON(VM_FAILED) = "discarding+9000: sender no-memory, remove",
@@ -309,6 +323,8 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(QUEUED) =
 			{
+				ON(DISCARD) =
+					"discarding+9000: sender cancelled, discard ok, remove",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -330,6 +346,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(ATTACHING_IN) =
 			{
+				ON(DISCARD) = "discarding+4000: sender cancelled, detach",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = "discarding+4000: sender no-memory, detach",
@@ -351,6 +368,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(DELIVERED) =
 			{
+				ON(DISCARD) = NOTHING,
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -372,6 +390,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(TAKING_BACK) =
 			{
+				ON(DISCARD) = NOTHING,
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -393,6 +412,8 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(REFUSING) =
 			{
+				ON(DISCARD) =
+					"discarding+9000: sender cancelled, discard ok, remove",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -414,6 +435,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(DISCARDING) =
 			{
+				ON(DISCARD) = "discarding+123:",
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -435,6 +457,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(GONE) =
 			{
+				ON(DISCARD) = NOTHING,
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,
@@ -517,6 +540,17 @@ static void out_of_reach(struct transfer *t)
 	t->place = TRANSFER_NOWHERE;
 }
 
+static void given_up(struct transfer *t)
+{
+	t->to_sender = (struct pending_reply){.pending = true, .id = "d1"};
+}
+
+static void given_up_forced(struct transfer *t)
+{
+	given_up(t);
+	t->forced = true;
+}
+
 static void at_receiver(struct transfer *t)
 {
 	t->place = TRANSFER_AT_RECEIVER;
@@ -590,6 +624,19 @@ static const struct {
 		TRANSFER_EV_RECEIVER_GONE, 0, false, "discarding+5000: force"},
 	{"the sender's death is nothing to the receiver's disk", TRANSFER_DISCARDING, at_receiver,
 		TRANSFER_EV_SENDER_GONE, 0, false, "discarding+123:"},
+	{"given up, and let go of", TRANSFER_DISCARDING, given_up, TRANSFER_EV_DETACHED, 0, false,
+		"discarding+9000: discard ok, remove"},
+	{"given up, and never let go of", TRANSFER_DISCARDING, given_up_forced,
+		TRANSFER_EV_DEADLINE, 0, false, "discarding+9000: abandon, discard ok, remove"},
+	{"given up twice", TRANSFER_DISCARDING, given_up, TRANSFER_EV_DISCARD, 0, false, "-"},
+	{"given up, and the sender dies", TRANSFER_DISCARDING, given_up, TRANSFER_EV_SENDER_GONE, 0,
+		false, "discarding+5000: force"},
+	{"given up when it is out of reach", TRANSFER_DISCARDING, out_of_reach, TRANSFER_EV_DISCARD,
+		0, false, "-"},
+	{"the receiver's, given up by the sender", TRANSFER_DISCARDING, at_receiver,
+		TRANSFER_EV_DISCARD, 0, false, "-"},
+	{"refused and removed, given up: as if it were asked about", TRANSFER_REFUSING, removed,
+		TRANSFER_EV_DISCARD, 0, false, "gone+0: sender cancelled, discard ok"},
 	{"the receiver dies after the force", TRANSFER_DISCARDING, at_receiver_forced,
 		TRANSFER_EV_RECEIVER_GONE, 0, false, "discarding+123:"},
 };
@@ -749,6 +796,13 @@ static const struct {
 		"discarding+4000: sender cancelled, detach"},
 	{"the opener ends while its answer is frozen", TRANSFER_FREEZING, answer,
 		TRANSFER_EV_RECEIVER_GONE, 0, "discarding+4000: sender receiver-gone, detach"},
+	{"a request is given up while it is asked about", TRANSFER_ASKING, asked_request_with_vm,
+		TRANSFER_EV_DISCARD, 0,
+		"discarding+9000: withdraw, sender cancelled, discard ok, remove"},
+	{"a request is given up while its VM starts", TRANSFER_ATTACHING_IN, request_with_vm,
+		TRANSFER_EV_DISCARD, 0, "discarding+4000: sender cancelled, detach"},
+	{"an answer is given up", TRANSFER_QUEUED, answer, TRANSFER_EV_DISCARD, 0,
+		"discarding+9000: sender cancelled, discard ok, remove"},
 	{"an answer arrives", TRANSFER_ATTACHING_IN, answer, TRANSFER_EV_ATTACHED, 0,
 		"delivered+8000: sender ok delivered"},
 	{"an answer of a VM that ended goes on", TRANSFER_QUEUED, answer, TRANSFER_EV_SENDER_GONE,
@@ -774,6 +828,48 @@ static void test_transactions(void)
 }
 
 /* A restart puts the question once more, and only where there is one. */
+/* The two answers of one step go to the two who asked. */
+static void test_given_up(void)
+{
+	struct transfer t = in_state(TRANSFER_QUEUED);
+	struct transfer_event event = event_of(TRANSFER_EV_DISCARD, &t);
+	struct transfer_step step;
+
+	transfer_step(&t, &event, &limits, NOW, &step);
+	g_assert_cmpuint(step.n_actions, ==, 3);
+	g_assert_cmpint(step.actions[0].kind, ==, TRANSFER_ACT_REPLY_SENDER);
+	g_assert_cmpstr(step.actions[0].id, ==, "s1");
+	g_assert_cmpint(step.actions[1].kind, ==, TRANSFER_ACT_REPLY_DISCARD);
+	g_assert_cmpstr(step.actions[1].id, ==, "d1");
+	g_assert_true(t.quiet);
+}
+
+/* Every state in which the sender can still give it up, by any ID, its own, and another one. */
+static void test_can_be_given_up(void)
+{
+	static const bool wanted[TRANSFER_N_STATES] = {
+		IN(MAKING) = true, IN(ATTACHING_OUT) = true, IN(LENT) = true, IN(FREEZING) = true,
+		IN(ASKING) = true, IN(STARTING_VM) = true, IN(QUEUED) = true,
+		IN(ATTACHING_IN) = true, IN(REFUSING) = true,
+		IN(DISCARDING) = true, /* in_state() has it at the sender */
+	};
+
+	for (int s = 0; s < TRANSFER_N_STATES; s++) {
+		struct transfer t = in_state((enum transfer_state)s);
+
+		strcpy(t.to_sender.id, "x1");
+		g_assert_cmpint(transfer_can_be_given_up(&t, ""), ==, wanted[s]);
+		g_assert_cmpint(transfer_can_be_given_up(&t, "x1"), ==, wanted[s]);
+		g_assert_false(transfer_can_be_given_up(&t, "x2"));
+	}
+	for (int place = TRANSFER_NOWHERE; place <= TRANSFER_AT_RECEIVER; place++) {
+		struct transfer t = in_state(TRANSFER_DISCARDING);
+
+		t.place = (enum transfer_place)place;
+		g_assert_cmpint(transfer_can_be_given_up(&t, ""), ==, place == TRANSFER_AT_SENDER);
+	}
+}
+
 static void test_resumed_question(void)
 {
 	struct transfer t = in_state(TRANSFER_ASKING);
@@ -995,6 +1091,12 @@ static void check_action(struct walk *w, const struct transfer *before,
 		g_assert_true(before->to_receiver.pending);
 		w->answered++;
 		return;
+	case TRANSFER_ACT_REPLY_DISCARD:
+		/* When nobody can reach it any more, and with the ID of the `discard`. */
+		g_assert_cmpint(w->t.place, ==, TRANSFER_NOWHERE);
+		g_assert_cmpstr(action->id, ==, discard_request.id);
+		w->answered++;
+		return;
 	case TRANSFER_ACT_OPENED:
 		g_assert_cmpint(w->t.place, ==, TRANSFER_AT_RECEIVER);
 		g_assert_cmpint(w->t.kind, ==, TRANSFER_REQUEST);
@@ -1053,7 +1155,7 @@ static void take_step(struct walk *w, const struct transfer_event *event)
 	if (event->kind == TRANSFER_EV_DEADLINE)
 		w->now_ms = MAX(w->now_ms, w->t.deadline_ms);
 	transfer_step(&w->t, event, &limits, w->now_ms, &step);
-	if (!step.ignored && (event->kind == TRANSFER_EV_SEND || event->kind == TRANSFER_EV_UMOUNT))
+	if (!step.ignored && event->request)
 		w->asked++;
 	check_step(w, &before, event, &step);
 	/* A request is owed an answer, has had it, or the one who asked is dead. */
@@ -1140,6 +1242,9 @@ static void test_walks(void)
 			/* What has not been asked for cannot have been done. */
 			if (event.kind == TRANSFER_EV_REMOVED && !w.removing)
 				continue;
+			/* Nor does a dead VM ask. */
+			if (event.kind == TRANSFER_EV_DISCARD && !w.t.sender_alive)
+				continue;
 			take_step(&w, &event);
 		}
 		visits[w.t.state]++;
@@ -1196,6 +1301,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/transfer/sends", test_sends);
 	g_test_add_func("/transfer/resumed-question", test_resumed_question);
 	g_test_add_func("/transfer/foreign-place", test_foreign_place);
+	g_test_add_func("/transfer/given-up", test_given_up);
+	g_test_add_func("/transfer/can-be-given-up", test_can_be_given_up);
 	g_test_add_func("/transfer/start", test_start);
 	g_test_add_func("/transfer/send-fields", test_send_fields);
 	g_test_add_func("/transfer/resume", test_resume);

@@ -13,6 +13,7 @@
 	"  new [size=N[KMGT]] [format=vfat|none]   lend this VM a pendrive, as /dev/xvdg\n"        \
 	"  send VM [SEQ]                           send it to VM, if the user in dom0 agrees\n"    \
 	"  send disposable SEQ [view]              send it to a new DisposableVM\n"                \
+	"  discard                                 give up the newest that is not delivered\n"     \
 	"  umount                                  give back the one at /dev/xvdh\n"               \
 	"  killme                                  destroy this VM, if it is a DisposableVM"
 
@@ -68,13 +69,16 @@ static bool parse_request(char **words, struct request *out, GError **error)
 	bool ok;
 
 	if (!words || !*words)
-		return vm_fail_usage(error, "say what to do: new, send, umount or killme");
+		return vm_fail_usage(error, "say what to do: new, send, discard, umount or killme");
 	if (strcmp(*words, "new") == 0) {
 		out->verb = REQUEST_NEW;
 		ok = parse_new(words + 1, out, error);
 	} else if (strcmp(*words, "send") == 0) {
 		out->verb = REQUEST_SEND;
 		ok = parse_send(words + 1, out, error);
+	} else if (strcmp(*words, "discard") == 0) {
+		out->verb = REQUEST_DISCARD;
+		ok = !words[1] || vm_fail_usage(error, "discard takes nothing more");
 	} else if (strcmp(*words, "umount") == 0) {
 		out->verb = REQUEST_UMOUNT;
 		ok = !words[1] || vm_fail_usage(error, "umount takes nothing more");
@@ -85,7 +89,7 @@ static bool parse_request(char **words, struct request *out, GError **error)
 		g_autofree char *shown = vm_printable(*words, -1);
 
 		g_set_error(error, VM_ERROR, VM_EXIT_USAGE,
-			"\"%s\" is none of new, send, umount and killme", shown);
+			"\"%s\" is none of new, send, discard, umount and killme", shown);
 		ok = false;
 	}
 	if (ok && !request_is_sound(out, &why))
@@ -106,7 +110,8 @@ bool penctl_args_parse(char **argv, struct penctl_args *out, GError **error)
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &out->words, NULL, NULL},
 		{0},
 	};
-	g_autoptr(GOptionContext) context = g_option_context_new("new|send|umount|killme [...]");
+	g_autoptr(GOptionContext) context =
+		g_option_context_new("new|send|discard|umount|killme [...]");
 	g_auto(GStrv) copy = g_strdupv(argv);
 	g_autoptr(GError) option_error = NULL;
 

@@ -33,8 +33,21 @@ static unsigned default_timeout_ms(enum request_verb verb)
 	case REQUEST_UMOUNT:
 	case REQUEST_KILLME:
 		return CLIENT_UMOUNT_TIMEOUT_MS;
+	case REQUEST_DISCARD:
+		return CLIENT_DISCARD_TIMEOUT_MS;
 	}
 	return CLIENT_NEW_TIMEOUT_MS;
+}
+
+/* The daemons before `discard` take it for a mistake. */
+static const char *words_error_of(const struct request *request, enum qpen_error code)
+{
+	bool unknown = code == QPEN_ERROR_BAD_REQUEST || code == QPEN_ERROR_UNSUPPORTED;
+
+	if (request->verb == REQUEST_DISCARD && unknown)
+		return "this dom0 is too old to take a pendrive back from a VM that gives it up; "
+		       "its user can (qfilexchgctl cancel)";
+	return words_error(code);
 }
 
 static bool ask(const struct client *client, const struct request *request, struct reply *reply,
@@ -45,6 +58,8 @@ static bool ask(const struct client *client, const struct request *request, stru
 		.take_ms = CLIENT_TAKE_TIMEOUT_MS,
 		.reply_ms = client->reply_ms ? client->reply_ms : default_timeout_ms(request->verb),
 		.no_wait = client->no_wait,
+		.deaf = client->deaf,
+		.asked = client->asked,
 		.on_wait = on_wait,
 		.data = &client,
 	};
@@ -59,8 +74,8 @@ static bool ask(const struct client *client, const struct request *request, stru
 	if (reply->kind != REPLY_ERROR)
 		return true;
 	g_set_error(error, VM_ERROR, reply->error == QPEN_ERROR_LOST ? VM_EXIT_LOST : VM_EXIT_ERROR,
-		"%s (dom0 says: %s%s%s)", words_error(reply->error), qpen_error_name(reply->error),
-		*reply->text ? ": " : "", reply->text);
+		"%s (dom0 says: %s%s%s)", words_error_of(request, reply->error),
+		qpen_error_name(reply->error), *reply->text ? ": " : "", reply->text);
 	return false;
 }
 
@@ -87,4 +102,19 @@ bool client_run(const struct client *client, const struct request *request, GErr
 		return false;
 	return client->no_wait || request->verb != REQUEST_NEW || reply.kind == REPLY_WAIT ||
 	       finish_new(client, &reply, error);
+}
+
+bool client_discard(struct mailbox *mailbox, const char *of, GError **error)
+{
+	struct reply reply = {0};
+	const struct client client = {.mailbox = mailbox, .deaf = true, .reply = &reply};
+	const struct request request = {.verb = REQUEST_DISCARD, .of = *of ? of : NULL};
+	g_autoptr(GError) cause = NULL;
+
+	if (client_run(&client, &request, &cause))
+		return true;
+	if (reply.kind == REPLY_ERROR && reply.error == QPEN_ERROR_NO_PENDRIVE)
+		cause->code = VM_EXIT_DEVICE;
+	g_propagate_error(error, g_steal_pointer(&cause));
+	return false;
 }

@@ -12,6 +12,7 @@
 /* How long dom0 may take until the final answer, unless the user says otherwise. */
 #define CLIENT_NEW_TIMEOUT_MS 60000u
 #define CLIENT_UMOUNT_TIMEOUT_MS 60000u
+#define CLIENT_DISCARD_TIMEOUT_MS 60000u
 /* A person is asked, and the receiver may have to finish with another pendrive first. */
 #define CLIENT_SEND_TIMEOUT_MS 3600000u
 /* dom0 takes a request out of the mailbox in milliseconds. */
@@ -19,10 +20,12 @@
 #define CLIENT_UDEV_TIMEOUT_MS 20000u
 
 struct client {
-	struct mailbox *mailbox; /* borrowed */
-	const char *device;      /* the outgoing slot; borrowed */
-	unsigned reply_ms;       /* 0: the default of the verb */
-	bool no_wait;            /* leave the request in the mailbox and go */
+	struct mailbox *mailbox;     /* borrowed */
+	const char *device;          /* the outgoing slot; borrowed */
+	unsigned reply_ms;           /* 0: the default of the verb */
+	bool no_wait;                /* leave the request in the mailbox and go */
+	bool deaf;                   /* signals do not end the wait */
+	struct mailbox_asked *asked; /* as struct mailbox_terms has it; may be NULL */
 	/* Told what is going on, in words; may be NULL. */
 	void (*say)(const char *words, void *data);
 	/*
@@ -41,5 +44,12 @@ struct client {
  * whether dom0 acts on it.
  */
 bool client_run(const struct client *client, const struct request *request, GError **error);
+
+/*
+ * Gives up the pendrive of the request `of`, or the newest if that is empty, and waits until it is
+ * out of this VM's reach; a signal does not end this. False: VM_EXIT_DEVICE if dom0 knows of none,
+ * VM_EXIT_ERROR if it serves no such requests, or any failure of client_run.
+ */
+bool client_discard(struct mailbox *mailbox, const char *of, GError **error);
 
 #endif

@@ -56,6 +56,7 @@ struct ask {
 	char reply_key[sizeof QPEN_KEY_REPLY + 1 + ID_LENGTH];
 	char *line;  /* the request with its ID */
 	char *seen;  /* what stood in the mailbox last, for messages; NULL: there was none */
+	bool posted; /* it was in the mailbox, and may have been taken */
 	bool waited; /* on_wait was called, with last_wait */
 	enum qpen_wait last_wait;
 	struct reply reply; /* STAGE_DONE without an error */
@@ -181,6 +182,7 @@ static bool advance_post(struct ask *ask)
 	}
 	if (!posted)
 		return false;
+	ask->posted = true;
 	ask->stage = STAGE_TAKE;
 	if (ask->terms->no_wait)
 		finish(ask);
@@ -359,7 +361,7 @@ static GMainContext *make_context(struct ask *ask)
 		G_SOURCE_FUNC(on_readable), ask);
 	attach(context, g_timeout_source_new(ask->terms->take_ms), on_take_deadline, ask);
 	attach(context, g_timeout_source_new(ask->terms->reply_ms), on_reply_deadline, ask);
-	for (size_t i = 0; i < G_N_ELEMENTS(ending_signals); i++)
+	for (size_t i = 0; !ask->terms->deaf && i < G_N_ELEMENTS(ending_signals); i++)
 		attach(context, g_unix_signal_source_new(ending_signals[i]), on_signal, ask);
 	return context;
 }
@@ -367,11 +369,12 @@ static GMainContext *make_context(struct ask *ask)
 /* Unreferencing a context destroys its sources, and with the signal sources their handlers. */
 static void run(struct ask *ask)
 {
+	const struct sigaction ignored = {.sa_handler = SIG_IGN};
 	struct sigaction earlier[G_N_ELEMENTS(ending_signals)];
 	GMainContext *context;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(ending_signals); i++)
-		sigaction(ending_signals[i], NULL, &earlier[i]);
+		sigaction(ending_signals[i], ask->terms->deaf ? &ignored : NULL, &earlier[i]);
 	context = make_context(ask);
 	/*
 	 * The watches stand, so whatever changes after this first look is told. It may post the
@@ -403,22 +406,30 @@ static bool watch_mailbox(struct mailbox *mailbox, GError **error)
 }
 
 /* Whatever ends the wait, a request that still lies there must not be carried out later. */
-static void withdraw(struct ask *ask)
+static bool withdraw(struct ask *ask)
 {
-	bool done;
+	bool done = false;
 
 	if (!swap(ask->mailbox->xs, ask->line, "", &done, NULL, NULL))
 		g_debug("the request could not be withdrawn");
+	return done;
 }
 
 static bool converse(struct ask *ask, struct reply *reply, GError **error)
 {
+	struct mailbox_asked *asked = ask->terms->asked;
+	bool withdrawn;
+
 	run(ask);
+	if (asked)
+		asked->taken = ask->posted;
 	if (!ask->error) {
 		*reply = ask->reply;
 		return true;
 	}
-	withdraw(ask);
+	withdrawn = withdraw(ask);
+	if (asked && withdrawn)
+		asked->taken = false;
 	g_propagate_error(error, ask->error);
 	return false;
 }
@@ -429,8 +440,12 @@ bool mailbox_ask(struct mailbox *mailbox, const char *request, const struct mail
 	struct ask ask = {.mailbox = mailbox, .terms = terms};
 	bool ok = false;
 
+	if (terms->asked)
+		*terms->asked = (struct mailbox_asked){0};
 	if (!choose_id(ask.id, error))
 		return false;
+	if (terms->asked)
+		g_strlcpy(terms->asked->id, ask.id, sizeof terms->asked->id);
 	g_snprintf(ask.reply_key, sizeof ask.reply_key, "%s/%s", QPEN_KEY_REPLY, ask.id);
 	ask.line = g_strdup_printf("%s #%s", request, ask.id);
 	if (strlen(ask.line) > QPEN_REQUEST_MAX)

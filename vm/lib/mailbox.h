@@ -16,12 +16,20 @@
 
 struct mailbox;
 
+/* What is known of a request, however asking it ended. */
+struct mailbox_asked {
+	char id[QPEN_ID_MAX + 1]; /* its ID; empty: nothing was asked */
+	bool taken;               /* dom0 has it; if not, it was withdrawn */
+};
+
 /* All times count from the call of mailbox_ask. */
 struct mailbox_terms {
 	unsigned take_ms; /* until dom0 must have taken the request out of the mailbox */
 	/* Until the final answer, or `wait open`, must be there: from then on a person works on the
 	   file, for as long as it takes. */
 	unsigned reply_ms;
+	bool deaf;                   /* signals are ignored, and do not end the wait */
+	struct mailbox_asked *asked; /* written; may be NULL */
 	bool no_wait; /* return once the request lies in the mailbox; there is no reply then */
 	/*
 	 * Called at each `wait` that says something new; may be NULL. False ends the waiting:

@@ -45,6 +45,8 @@ bool request_is_sound(const struct request *request, const char **out_why)
 	else if (to_disposable(request) &&
 		 (!request->seq || strcmp(request->seq, QPEN_SEQ_NONE) == 0))
 		why = "what is sent to a DisposableVM needs a SEQ other than 0";
+	else if (request->of && !qpen_is_request_id(request->of, strlen(request->of)))
+		why = "a request's ID is 1 to 32 letters and digits";
 	else if (request->view && !to_disposable(request))
 		why = "only a DisposableVM can be told to view a file";
 	if (why && out_why)
@@ -76,6 +78,10 @@ char *request_compose(const struct request *request)
 		break;
 	case REQUEST_KILLME:
 		g_string_append(line, "killme");
+		break;
+	case REQUEST_DISCARD:
+		g_string_append_printf(line, "discard%s%s", request->of ? " " : "",
+			request->of ? request->of : "");
 		break;
 	}
 	return g_string_free(line, FALSE);

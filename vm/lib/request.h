@@ -12,6 +12,7 @@ enum request_verb {
 	REQUEST_SEND,
 	REQUEST_UMOUNT,
 	REQUEST_KILLME,
+	REQUEST_DISCARD,
 };
 
 /* Strings are borrowed; those that are not of the verb, or not given, are NULL. */
@@ -21,6 +22,7 @@ struct request {
 	const char *format; /* new: vfat or none */
 	const char *dest;   /* send */
 	const char *seq;    /* send */
+	const char *of;     /* discard: the ID of the `new` or `send` that it takes back */
 	bool view;          /* send, to a DisposableVM: nothing is to come back */
 };
 

@@ -28,7 +28,7 @@ const char *words_error(enum qpen_error error)
 		return "there is no pendrive in that slot";
 	case QPEN_ERROR_HAVE_PENDRIVE:
 		return "this VM has a pendrive at /dev/xvdg already; send that one first, "
-		       "or have it taken back in dom0";
+		       "or give it up: /usr/lib/qubes/qubes_penctl discard";
 	case QPEN_ERROR_BUSY:
 		return "dom0 is still working on an earlier request of this VM; try again when it "
 		       "is done";
@@ -45,7 +45,7 @@ const char *words_error(enum qpen_error error)
 	case QPEN_ERROR_TIMEOUT:
 		return "a VM did not take or release the device in time";
 	case QPEN_ERROR_CANCELLED:
-		return "taken back by the user of dom0";
+		return "given up by this VM, or taken back by the user of dom0";
 	case QPEN_ERROR_RECEIVER_GONE:
 		return "allowed, but the receiver has stopped meanwhile";
 	case QPEN_ERROR_QUEUE_FULL:
