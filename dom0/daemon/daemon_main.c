@@ -176,11 +176,12 @@ static int run(struct daemon *d)
 	gboolean ok;
 
 	d->loop = g_main_loop_new(NULL, FALSE);
+	/* Served when the loop runs: from the first mailbox on, a stop is one in order. */
+	g_unix_signal_add(SIGTERM, on_terminate, d);
+	g_unix_signal_add(SIGINT, on_terminate, d);
+	g_unix_signal_add(SIGHUP, on_reload, d);
 	ok = start(d);
 	if (ok) {
-		g_unix_signal_add(SIGTERM, on_terminate, d);
-		g_unix_signal_add(SIGINT, on_terminate, d);
-		g_unix_signal_add(SIGHUP, on_reload, d);
 		g_message("qfilexchgd " QFX_VERSION " serves the VMs");
 		sd_notify(0, "READY=1");
 		g_main_loop_run(d->loop);
