@@ -37,7 +37,7 @@ need_packages() {
 build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev libxen-dev libsystemd-dev libgtk-3-dev libnotify-dev libx11-dev dosfstools'
 # What the tests run on top of it.
 # shellcheck disable=SC2034
-test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0'
+test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2'
 
 # run_logged LOG COMMAND...: quiet unless it fails; then the end of the log.
 run_logged() {

@@ -18,7 +18,9 @@
 #include "journal.h"
 #include "mailbox.h"
 #include "qpen_contract.h"
+#include "qpen_words.h"
 #include "ready.h"
+#include "received.h"
 #include "scope.h"
 #include "transaction.h"
 
@@ -85,13 +87,15 @@ static void find_user(const struct script *script, uid_t *out_uid, gid_t *out_gi
 			"There is no user \"%s\"; the files will be root's (see --user)", name);
 }
 
+/* "" where dom0 does not say, or says what is no VM's name. */
 static char *sender_name(struct script *script)
 {
 	g_autofree char *name = NULL;
 
-	if (!mailbox_read(script->mailbox, QPEN_KEY_BLOCKSRC, &name, NULL) || !name)
-		return g_strdup("another VM");
-	return vm_printable(name, -1);
+	if (!mailbox_read(script->mailbox, QPEN_KEY_BLOCKSRC, &name, NULL) || !name ||
+		!qpen_is_vm_name(name, strlen(name)))
+		return g_strdup("");
+	return g_steal_pointer(&name);
 }
 
 static bool read_offset(struct script *script, uint64_t *out, GError **error)
@@ -108,7 +112,7 @@ static bool read_offset(struct script *script, uint64_t *out, GError **error)
 	return false;
 }
 
-static bool bring_in(struct script *script, dev_t *out_mounted, GError **error)
+static bool bring_in(struct script *script, const char *sender, dev_t *out_mounted, GError **error)
 {
 	uint64_t offset;
 	uid_t uid;
@@ -116,22 +120,24 @@ static bool bring_in(struct script *script, dev_t *out_mounted, GError **error)
 
 	if (incoming_is_mounted(out_mounted)) {
 		journal_say(JOURNAL_INFO, "it is mounted already");
+		incoming_adopt(sender, *out_mounted);
 		return true;
 	}
 	find_user(script, &uid, &gid);
 	return read_offset(script, &offset, error) &&
-	       incoming_mount(offset, uid, gid, out_mounted, error);
+	       incoming_mount(sender, offset, uid, gid, out_mounted, error);
 }
 
 /* Mounts it, and stays until it is unmounted. */
 static bool serve_ordinary(struct script *script, GError **error)
 {
 	g_autofree char *sender = sender_name(script);
+	const char *shown = *sender ? sender : "another VM";
 	g_autoptr(GError) mount_error = NULL;
 	enum incoming_end end;
 	dev_t mounted;
 
-	if (!bring_in(script, &mounted, &mount_error)) {
+	if (!bring_in(script, sender, &mounted, &mount_error)) {
 		/* One that nobody can read must not keep others out of the slot. */
 		journal_say(JOURNAL_ERROR,
 			"The pendrive from %s could not be mounted and is given back unread: %s. "
@@ -139,15 +145,16 @@ static bool serve_ordinary(struct script *script, GError **error)
 			"such a pendrive by hand, run `systemctl mask qubes-pendrive@xvdh.service` "
 			"before "
 			"it is sent",
-			sender, mount_error->message);
+			shown, mount_error->message);
 		release_signals(script);
 		giveback(script->mailbox, GIVEBACK_MS);
 		return true;
 	}
-	journal_say(JOURNAL_INFO, "the pendrive from %s is mounted at " INCOMING_FOLDER, sender);
+	journal_say(JOURNAL_INFO, "the pendrive from %s is mounted at " INCOMING_FOLDER, shown);
 	end = incoming_wait(mounted, script->signal_fd, error);
 	if (end == INCOMING_FAILED)
 		return false;
+	received_forget();
 	if (end == INCOMING_STOPPED) {
 		end_stopped(script, mounted);
 		return true;

@@ -15,6 +15,8 @@
 
 struct copy {
 	const struct copy_terms *terms;
+	bool received;      /* from a pendrive, which has the limits of one; else onto one */
+	const char *target; /* what it is copied to, in messages */
 	struct copy_progress *progress;
 	char *buffer;
 	GError **error;
@@ -23,10 +25,19 @@ struct copy {
 static bool fail_at(struct copy *copy, const char *path, const char *what, int err)
 {
 	g_autofree char *shown = vm_printable(path, -1);
+	const bool full = err == ENOSPC && !copy->received;
 
 	g_set_error(copy->error, VM_ERROR, VM_EXIT_FAILED, "%s %s: %s", shown, what,
-		err == ENOSPC ? "the pendrive is full, or was taken away" : g_strerror(err));
+		full ? "the pendrive is full, or was taken away" : g_strerror(err));
 	return false;
+}
+
+/* The same of what was to be done at the target. */
+static bool fail_target(struct copy *copy, const char *path, const char *verb, int err)
+{
+	g_autofree char *what = g_strdup_printf("could not be %s %s", verb, copy->target);
+
+	return fail_at(copy, path, what, err);
 }
 
 static bool fail_changed(struct copy *copy, const char *path)
@@ -62,7 +73,7 @@ static bool write_all(struct copy *copy, int fd, size_t len, const char *path)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
-			return fail_at(copy, path, "could not be written to the pendrive", errno);
+			return fail_target(copy, path, "written to", errno);
 		done += (size_t)r;
 	}
 	return true;
@@ -135,11 +146,11 @@ static bool copy_file(
 
 	if (in < 0 || fstat(in, &st) < 0)
 		return fail_at(copy, path, "could not be opened", errno);
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > FAT_FILE_MAX_BYTES)
+	if (!S_ISREG(st.st_mode) || (!copy->received && (uint64_t)st.st_size > FAT_FILE_MAX_BYTES))
 		return fail_changed(copy, path);
 	out = openat(to, node->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (out < 0)
-		return fail_at(copy, path, "could not be made on the pendrive", errno);
+		return fail_target(copy, path, "made on", errno);
 	if (!copy_bytes(copy, in, out, (uint64_t)st.st_size, path))
 		return false;
 	if (!is_unchanged(&st, in))
@@ -147,7 +158,7 @@ static bool copy_file(
 	if (!keep_time(copy, out, &st, path))
 		return false;
 	if (close(steal_fd(&out)) < 0)
-		return fail_at(copy, path, "could not be written to the pendrive", errno);
+		return fail_target(copy, path, "written to", errno);
 	copy->progress->files++;
 	tell(copy);
 	return true;
@@ -166,10 +177,10 @@ static bool copy_folder(
 	if (in < 0 || fstat(in, &st) < 0)
 		return fail_at(copy, path, "could not be opened", errno);
 	if (mkdirat(to, node->name, 0777) < 0)
-		return fail_at(copy, path, "could not be made on the pendrive", errno);
+		return fail_target(copy, path, "made on", errno);
 	out = openat(to, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (out < 0)
-		return fail_at(copy, path, "could not be opened on the pendrive", errno);
+		return fail_target(copy, path, "opened on", errno);
 	/* The time last: every file made in it would change it. */
 	return copy_children(copy, in, out, node, path) && keep_time(copy, out, &st, path);
 }
@@ -197,11 +208,18 @@ static bool copy_children(
 bool copy_tree(const struct tree *tree, int target_fd, const struct copy_terms *terms,
 	struct copy_progress *done, GError **error)
 {
-	struct copy copy = {terms, done, g_malloc(BUFFER_BYTES), error};
+	struct copy copy = {
+		.terms = terms,
+		.received = tree->received,
+		.target = tree->received ? "the folder" : "the pendrive",
+		.progress = done,
+		.buffer = g_malloc(BUFFER_BYTES),
+		.error = error,
+	};
 	bool ok;
 
 	*done = (struct copy_progress){0};
-	ok = copy_children(&copy, AT_FDCWD, target_fd, &tree->root, "");
+	ok = copy_children(&copy, tree->from_fd, target_fd, &tree->root, "");
 	g_free(copy.buffer);
 	return ok;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Copies a tree that was looked at onto a mounted pendrive; the first error ends it. */
+/* Copies a tree that was looked at onto a mounted pendrive, or from one; the first error ends it.
+ */
 #ifndef QFX_VM_COPY_H
 #define QFX_VM_COPY_H
 
@@ -24,10 +25,10 @@ struct copy_terms {
 };
 
 /*
- * Into the folder `target_fd`, where nothing of these names may be yet. Files keep their contents
- * and time of modification; one that changes while it is read is an error, since nobody could say
- * what then arrives. Symbolic links that appeared since the look are not followed. `done` tells how
- * far it came, in case of an error too.
+ * Into the folder `target_fd`, where nothing of these names may be yet: nothing is ever
+ * overwritten. Files keep their contents and time of modification; one that changes while it is
+ * read is an error, since nobody could say what then arrives. Symbolic links that appeared since
+ * the look are not followed. `done` tells how far it came, in case of an error too.
  */
 bool copy_tree(const struct tree *tree, int target_fd, const struct copy_terms *terms,
 	struct copy_progress *done, GError **error);

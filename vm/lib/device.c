@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "fail.h"
+#include "holders.h"
 #include "loopdev.h"
 #include "mounts.h"
 #include "qpen_contract.h"
@@ -53,44 +54,12 @@ static char *find_loop(const struct stat *device)
 		"the loop device %s stands on it (release it first: losetup -d %s)", loop, loop);
 }
 
-static bool process_has_open(const char *pid, const struct stat *device)
-{
-	g_autofree char *path = g_strdup_printf("/proc/%s/fd", pid);
-	autodir *dir = opendir(path);
-	const struct dirent *entry;
-	struct stat st;
-
-	/* Other users' processes do not let us look; the daemon in dom0 does not depend on it. */
-	while (dir && (entry = readdir(dir)))
-		if (g_ascii_isdigit(entry->d_name[0]) &&
-			fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-			loopdev_is_same(&st, device))
-			return true;
-	return false;
-}
-
 static char *find_process(const struct stat *device)
 {
-	autodir *dir = opendir("/proc");
-	g_autofree char *self = g_strdup_printf("%ld", (long)getpid());
-	const struct dirent *entry;
+	/* The daemon in dom0 does not depend on what other users' processes do not show. */
+	g_autofree char *process = holders_of_file(device);
 
-	while (dir && (entry = readdir(dir))) {
-		g_autofree char *comm_path = NULL;
-		g_autofree char *comm = NULL;
-		g_autofree char *shown = NULL;
-
-		if (!g_ascii_isdigit(entry->d_name[0]) || strcmp(entry->d_name, self) == 0 ||
-			!process_has_open(entry->d_name, device))
-			continue;
-		comm_path = g_strdup_printf("/proc/%s/comm", entry->d_name);
-		if (!g_file_get_contents(comm_path, &comm, NULL, NULL))
-			comm = g_strdup("?");
-		shown = vm_printable(g_strchomp(comm), -1);
-		return g_strdup_printf(
-			"process %s (%s) holds it open (end that first)", entry->d_name, shown);
-	}
-	return NULL;
+	return process ? g_strdup_printf("%s holds it open (end that first)", process) : NULL;
 }
 
 static char *find_use(const struct stat *device)

@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 
 #include "fail.h"
+#include "journal.h"
 #include "loopdev.h"
 #include "mounts.h"
 #include "qpen_contract.h"
+#include "received.h"
 #include "scope.h"
 
 #ifndef MS_NOSYMFOLLOW
@@ -85,7 +87,29 @@ static bool mount_vfat(const char *path, uid_t uid, gid_t gid, GError **error)
 	return false;
 }
 
-bool incoming_mount(uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted, GError **error)
+static void note(const char *source, dev_t device)
+{
+	struct received received = {
+		.device = device, .since_s = g_get_real_time() / G_USEC_PER_SEC};
+	g_autoptr(GError) error = NULL;
+
+	g_strlcpy(received.source, source, sizeof received.source);
+	if (!received_note(&received, &error))
+		journal_say(JOURNAL_WARNING,
+			"The VM's user will not be told whose pendrive it is: %s", error->message);
+}
+
+void incoming_adopt(const char *source, dev_t mounted)
+{
+	struct received known;
+
+	if (!received_find(&known, NULL) || known.device != mounted ||
+		strcmp(known.source, source) != 0)
+		note(source, mounted);
+}
+
+bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted,
+	GError **error)
 {
 	autofd device = open(INCOMING_DEVICE, O_RDONLY | O_CLOEXEC);
 	char path[LOOPDEV_PATH_BYTES] = INCOMING_DEVICE;
@@ -102,8 +126,11 @@ bool incoming_mount(uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted, G
 	}
 	if (fstat(offset ? window : device, &st) < 0)
 		return fail_errno(INCOMING_DEVICE " cannot be looked at", error);
-	if (!mount_vfat(path, uid, gid, error))
+	note(source, st.st_rdev);
+	if (!mount_vfat(path, uid, gid, error)) {
+		received_forget();
 		return false;
+	}
 	*out_mounted = st.st_rdev;
 	return true;
 }

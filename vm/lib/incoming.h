@@ -26,8 +26,13 @@ char *incoming_options(uid_t uid, gid_t gid);
 /*
  * Mounts the pendrive read-only as vfat and as nothing else: no type is guessed. With an offset, a
  * loop device shows the sender's bytes alone. *out_mounted is the device that mountinfo will show.
+ * Before that it is noted (received.h) whose it is: `source` is a sound VM name, or "".
  */
-bool incoming_mount(uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted, GError **error);
+bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted,
+	GError **error);
+
+/* Notes the same of one that is mounted already, where that is not known. */
+void incoming_adopt(const char *source, dev_t mounted);
 
 /* Whether it is mounted already, by an earlier run of ours or by hand. */
 bool incoming_is_mounted(dev_t *out_mounted);

@@ -12,6 +12,14 @@
 #include "fit.h"
 #include "scope.h"
 
+/* A look at a tree that is going on. */
+struct look {
+	struct tree *tree;
+	uint64_t max_bytes;   /* of all files */
+	uint64_t max_entries; /* files and folders */
+	bool over;            /* one of these was passed; enough was seen */
+};
+
 static void complain(struct tree *tree, const char *path, const char *why)
 {
 	tree->complaint_count++;
@@ -38,6 +46,19 @@ static int compare_nodes(gconstpointer a, gconstpointer b)
 	const struct tree_node *const *right = b;
 
 	return strcmp((*left)->name, (*right)->name);
+}
+
+/* A sound file system has none of them twice; for the names in their order. */
+static void find_doubles(struct tree *tree, const struct tree_node *folder, const char *path)
+{
+	for (guint i = 1; i < folder->children->len; i++) {
+		const struct tree_node *before = g_ptr_array_index(folder->children, i - 1);
+		const struct tree_node *node = g_ptr_array_index(folder->children, i);
+		g_autofree char *inner = g_build_filename(path, node->name, NULL);
+
+		if (strcmp(before->name, node->name) == 0)
+			complain(tree, inner, "there are two of that name in the same folder");
+	}
 }
 
 /* Names that vfat does not tell apart; `folder` is for the message. */
@@ -69,11 +90,22 @@ static void find_clashes(struct tree *tree, const struct tree_node *folder, cons
 			"it holds more names than a folder on a pendrive can");
 }
 
+/* All of its names are known. */
+static void end_folder(struct tree *tree, struct tree_node *folder, const char *path)
+{
+	g_ptr_array_sort(folder->children, compare_nodes);
+	if (tree->received)
+		find_doubles(tree, folder, path);
+	else
+		find_clashes(tree, folder, path);
+}
+
 /* Where a look is going on. */
 struct place {
-	struct tree *tree;
-	int fd;           /* of the folder that is looked into */
-	const char *path; /* of it, for messages */
+	struct look *look;
+	struct tree *tree; /* the look's */
+	int fd;            /* of the folder that is looked into */
+	const char *path;  /* of it, for messages */
 	unsigned depth;
 };
 
@@ -84,7 +116,7 @@ static void scan_names(const struct place *place, DIR *dir, struct tree_node *fo
 {
 	const struct dirent *entry;
 
-	while ((errno = 0, entry = readdir(dir))) {
+	while (!place->look->over && (errno = 0, entry = readdir(dir))) {
 		g_autofree char *path = NULL;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -92,7 +124,7 @@ static void scan_names(const struct place *place, DIR *dir, struct tree_node *fo
 		path = g_build_filename(place->path, entry->d_name, NULL);
 		scan_entry(place, folder, entry->d_name, entry->d_name, path);
 	}
-	if (errno)
+	if (!place->look->over && errno)
 		complain(place->tree, place->path, g_strerror(errno));
 }
 
@@ -100,7 +132,7 @@ static void scan_folder(const struct place *outer, struct tree_node *folder, con
 {
 	autofd fd =
 		openat(outer->fd, folder->source, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct place place = {outer->tree, fd, path, outer->depth + 1};
+	struct place place = {outer->look, outer->tree, fd, path, outer->depth + 1};
 	autodir *dir = NULL;
 
 	if (place.depth > TREE_MAX_DEPTH) {
@@ -115,8 +147,7 @@ static void scan_folder(const struct place *outer, struct tree_node *folder, con
 	/* The directory owns it now. */
 	steal_fd(&fd);
 	scan_names(&place, dir, folder);
-	g_ptr_array_sort(folder->children, compare_nodes);
-	find_clashes(place.tree, folder, path);
+	end_folder(place.tree, folder, path);
 }
 
 static const char *why_not_kind(mode_t mode)
@@ -134,7 +165,8 @@ static const char *why_not_kind(mode_t mode)
 static const char *why_not(
 	const struct place *place, const char *source, const char *name, const struct stat *st)
 {
-	enum fatname_result result = fatname_check(name, strlen(name));
+	const bool received = place->tree->received;
+	enum fatname_result result = received ? FATNAME_OK : fatname_check(name, strlen(name));
 
 	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
 		return why_not_kind(st->st_mode);
@@ -142,11 +174,26 @@ static const char *why_not(
 		return fatname_text(result);
 	if (S_ISDIR(st->st_mode))
 		return NULL;
-	if ((uint64_t)st->st_size > FAT_FILE_MAX_BYTES)
+	if (!received && (uint64_t)st->st_size > FAT_FILE_MAX_BYTES)
 		return "a pendrive cannot carry a file of 4 GiB or more";
 	if (faccessat(place->fd, source, R_OK, AT_EACCESS) < 0)
 		return g_strerror(errno);
 	return NULL;
+}
+
+/* Before anything of that size is counted. */
+static bool is_too_much(const struct place *place, const struct stat *st, const char *path)
+{
+	struct look *look = place->look;
+	const uint64_t bytes = S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size;
+
+	look->over = place->tree->files + place->tree->folders >= look->max_entries ||
+		     bytes > look->max_bytes - place->tree->bytes;
+	if (look->over)
+		complain(place->tree, path,
+			"with it, it would be more than the pendrive has room for: its file system "
+			"is damaged, or made to deceive");
+	return look->over;
 }
 
 static void scan_entry(const struct place *place, struct tree_node *folder, const char *source,
@@ -166,6 +213,8 @@ static void scan_entry(const struct place *place, struct tree_node *folder, cons
 		complain(tree, path, why);
 		return;
 	}
+	if (is_too_much(place, &st, path))
+		return;
 	node = g_new0(struct tree_node, 1);
 	node->name = g_strdup(name);
 	node->source = g_strdup(source);
@@ -215,9 +264,10 @@ static char *without_slashes(const char *path)
 	return copy;
 }
 
-static void scan_argument(struct tree *tree, const char *argument)
+static void scan_argument(struct look *look, const char *argument)
 {
-	const struct place place = {tree, AT_FDCWD, "", 0};
+	struct tree *tree = look->tree;
+	const struct place place = {look, tree, AT_FDCWD, "", 0};
 	g_autofree char *path = without_slashes(argument);
 	g_autoptr(GError) error = NULL;
 	g_autofree char *name = NULL;
@@ -233,16 +283,46 @@ static void scan_argument(struct tree *tree, const char *argument)
 		scan_entry(&place, &tree->root, path, name, path);
 }
 
-struct tree *tree_scan(char *const *paths)
+static struct tree *tree_create(int from_fd, bool received)
 {
 	struct tree *tree = g_new0(struct tree, 1);
 
+	tree->from_fd = from_fd;
+	tree->received = received;
 	tree->complaints = g_ptr_array_new_with_free_func(g_free);
 	tree->root.is_folder = true;
 	tree->root.children = g_ptr_array_new_with_free_func(node_free);
+	return tree;
+}
+
+struct tree *tree_scan(char *const *paths)
+{
+	struct tree *tree = tree_create(AT_FDCWD, false);
+	struct look look = {tree, UINT64_MAX, UINT64_MAX, false};
+
 	for (; *paths; paths++)
-		scan_argument(tree, *paths);
+		scan_argument(&look, *paths);
 	find_clashes(tree, &tree->root, "");
+	return tree;
+}
+
+struct tree *tree_scan_received(int fd, uint64_t max_bytes)
+{
+	struct tree *tree = tree_create(fd, true);
+	struct look look = {
+		tree, max_bytes, MIN(max_bytes / FAT_SLOT_BYTES, TREE_MAX_RECEIVED), false};
+	const struct place place = {&look, tree, fd, "", 0};
+	/* Reading names moves a descriptor's place, and the caller's shall stay where it is. */
+	autofd copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autodir *dir = copy < 0 ? NULL : fdopendir(copy);
+
+	if (!dir) {
+		complain(tree, ".", g_strerror(errno));
+		return tree;
+	}
+	steal_fd(&copy);
+	scan_names(&place, dir, &tree->root);
+	end_folder(tree, &tree->root, "");
 	return tree;
 }
 
