@@ -13,6 +13,7 @@
 #include "device.h"
 #include "fail.h"
 #include "fit.h"
+#include "gui.h"
 #include "outgoing.h"
 #include "qpen_words.h"
 #include "scope.h"
@@ -302,7 +303,9 @@ int main(int argc G_GNUC_UNUSED, char **argv)
 	g_autoptr(GError) error = NULL;
 
 	(void)setlocale(LC_ALL, "");
-	if (parse(&job, argv, &error)) {
+	if (gui_wanted(argv))
+		gui_become(argv, false, &error);
+	else if (parse(&job, argv, &error)) {
 		if (job.version)
 			vm_print(PROGRAM " %s\n", QFX_VERSION);
 		else

@@ -339,6 +339,7 @@ class AgentTest(unittest.TestCase):
     agent_env = {}
     daemon_options = {}
     notification_options = {}
+    APPLICATION = "qfilexchg-agent"
     TITLE = "Pendrive: allow or refuse?"
 
     @classmethod
@@ -397,7 +398,7 @@ class AgentTest(unittest.TestCase):
         for i in range(desktop.get_child_count()):
             application = desktop.get_child_at_index(i)
             try:
-                if not application or application.get_name() != "qfilexchg-agent":
+                if not application or application.get_name() != self.APPLICATION:
                     continue
                 application.clear_cache()
                 windows = [application.get_child_at_index(n)
