@@ -207,7 +207,7 @@ class Restarted(RestartTest):
 
 
 class Hidden(RestartTest):
-    config = {"questions": {"hide-refusals": "yes", "timeout": "2"}}
+    config = {"questions": {"hide-refusals": "yes", "timeout": "4"}}
 
     def test_while_a_refusal_is_kept_back(self):
         self.lend(self.work)
@@ -268,7 +268,7 @@ class Meanwhile(RestartTest):
                         self.wait_record(self.work, "delivered")
                     self.stop_daemon()
                     getattr(self, died).destroy(timeout_ms=100)
-                    self.start({"questions": {"timeout": "1"}})
+                    self.start({"questions": {"timeout": "4"}})
                     if (state, died) == ("lent", "personal"):
                         self.wait_record(self.work, "lent")
                         self.box.ctl("cancel", self.wait_record(self.work, "lent")["id"])

@@ -13,7 +13,7 @@ PROMISED = ("queued", "attaching-in", "delivered", "taking-back")
 
 class DeathTest(storebox.DaemonTest):
     names = ("work", "personal", "other", "spare")
-    config = {"questions": {"timeout": "1"}, "timeouts": {"detach": "1"}}
+    config = {"questions": {"timeout": "3"}, "timeouts": {"detach": "3"}}
 
     def bring_to(self, state):
         """A pendrive of work, on its way to personal, in that state. The IDs of what waits."""
@@ -327,7 +327,7 @@ class Races(DeathTest):
 
 
 class Drivers(DeathTest):
-    config = {"questions": {"timeout": "30"}, "timeouts": {"attach": "1", "detach": "1"}}
+    config = {"questions": {"timeout": "30"}, "timeouts": {"attach": "3", "detach": "3"}}
 
     def test_sender_never_connects(self):
         self.work.set_disks(connect="never")
@@ -396,8 +396,8 @@ class Drivers(DeathTest):
 
 
 class Deadlines(DeathTest):
-    config = {"questions": {"timeout": "1"},
-              "timeouts": {"lent": "1", "delivered": "1", "queued": "1"}}
+    config = {"questions": {"timeout": "3"},
+              "timeouts": {"lent": "3", "delivered": "3", "queued": "3"}}
 
     def test_an_empty_pendrive_is_not_lent_for_ever(self):
         self.lend(self.work)

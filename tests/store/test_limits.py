@@ -149,7 +149,7 @@ class FullDisk(storebox.DaemonTest):
 
 class Held(storebox.DaemonTest):
     """A loop device that is not given back: somebody in dom0 has it open, say."""
-    config = {"timeouts": {"detach": "1", "release": "1"}, "questions": {"timeout": "60"}}
+    config = {"timeouts": {"detach": "3", "release": "3"}, "questions": {"timeout": "60"}}
 
     def setUp(self):
         super().setUp()

@@ -280,15 +280,15 @@ class Leaving(OpenerTest):
 
     def test_timeout_ends_when_open(self):
         """The deadline is for the DisposableVM, not for the person who edits."""
-        child, seq = self.open_it(self.make_file(), "--timeout=1")
+        child, seq = self.open_it(self.make_file(), "--timeout=5")
         with self.assertRaises(subprocess.TimeoutExpired):
-            child.wait(1.5)
+            child.wait(5.5)
         self.reply("ok unchanged")
         self.assertEqual(self.end(child)[0], UNCHANGED)
         self.assertTrue(seq)
 
     def test_timeout(self):
-        child = self.start("--timeout=1", str(self.make_file()))
+        child = self.start("--timeout=5", str(self.make_file()))
         self.lend()
         self.take()
         self.reply("wait preparing")
