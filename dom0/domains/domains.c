@@ -4,11 +4,10 @@
  * nothing and so does not link libxl. It may be killed at any time: what it leaves then, `destroy`
  * with the uuid removes.
  *
- *   make --name N --uuid U [--label L] (--savefile F | --config F) [--memory MIB]
- *        [--keep-free MIB] [--settle SECONDS]
- *            makes the VM, paused, and prints "domid D". --settle: it runs until its tools are
- *            there, at most so long, and is paused again. --memory only with --config: a saved VM
- *            has the memory that it had.
+ *   make --name N --uuid U --settle SECONDS [--label L] (--savefile F | --config F)
+ *        [--memory MIB] [--keep-free MIB]
+ *            makes the VM, lets it run until its tools are there, at most so long, pauses it, and
+ *            prints "domid D". --memory only with --config: a saved VM has the memory that it had.
  *   unpause --uuid U
  *   destroy --uuid U
  *            success as well if there is none
@@ -96,9 +95,8 @@ static const struct operation {
 	bool (*run)(struct host *host, const struct request *request, GError **error);
 	unsigned needed, allowed; /* enum option */
 } operations[] = {
-	{"make", run_make, OPTION_NAME | OPTION_UUID,
-		OPTION_LABEL | OPTION_CONFIG | OPTION_SAVEFILE | OPTION_MEMORY | OPTION_KEEP_FREE |
-			OPTION_SETTLE},
+	{"make", run_make, OPTION_NAME | OPTION_UUID | OPTION_SETTLE,
+		OPTION_LABEL | OPTION_CONFIG | OPTION_SAVEFILE | OPTION_MEMORY | OPTION_KEEP_FREE},
 	{"unpause", run_unpause, OPTION_UUID, 0},
 	{"destroy", run_destroy, OPTION_UUID, 0},
 	{"survey", run_survey, 0, 0},

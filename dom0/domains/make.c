@@ -5,7 +5,6 @@
 #include "qpen_contract.h"
 #include "recipe.h"
 #include "savefile.h"
-#include "savefile_info.h"
 #include "tree.h"
 
 /* The 2 of FLAG_STREAM_V2 in savefile.c: no other is accepted there. */
@@ -88,16 +87,8 @@ static bool settle(struct making *m, GError **error)
 
 static bool furnish(struct making *m, GError **error)
 {
-	const struct request *r = m->request;
-
-	if (!tree_mark(m->domid, r->label, error) || !tree_give_seed(m->domid, error))
-		return false;
-	if (r->settle_s > 0)
-		return settle(m, error);
-	/* A pendrive may be attached before the VM runs: its layout must be known by then. */
-	if (m->stream >= 0 && savefile_info_tools(r->savefile) >= 2)
-		return tree_say_version(m->domid, error);
-	return true;
+	return tree_mark(m->domid, m->request->label, error) && tree_give_seed(m->domid, error) &&
+	       settle(m, error);
 }
 
 /*

@@ -16,13 +16,13 @@ struct request {
 	char *savefile; /* to make from, or to be written */
 	uint64_t memory_mib;
 	uint64_t keep_free_mib;
-	int64_t settle_s;
+	int64_t settle_s; /* at most so long until its tools are there */
 	int64_t timeout_s;
 };
 
 /*
- * The VM is there, paused, and *domid its number; or nothing is left of it. With settle_s it ran
- * before, until its tools were there.
+ * The VM is there, paused, and *domid its number; or nothing is left of it. It ran before, until
+ * its tools were there: a restored Linux never finds a disk that was attached before it ran.
  */
 bool make_vm(struct host *host, const struct request *request, uint32_t *domid, GError **error);
 /* Writes request->savefile and the record beside it. No VM is left in any case. */

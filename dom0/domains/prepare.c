@@ -110,11 +110,7 @@ static bool boot_and_save(struct preparing *p, GError **error)
 {
 	bool ok = boot(p, error);
 
-	if (ok) {
-		savefile_info_set_tools(
-			p->info, tree_has(p->domid, QPEN_KEY_VERSION, QPEN_VERSION) ? 2 : 0);
-		ok = save(p, error);
-	}
+	ok = ok && save(p, error);
 	/* An error of ours is the more interesting one. */
 	return host_destroy_domain(p->host, &p->request->uuid, ok ? error : NULL) && ok;
 }

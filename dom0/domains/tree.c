@@ -94,11 +94,6 @@ static bool put_as_vm(uint32_t domid, const char *key, const char *value, GError
 	return ok;
 }
 
-bool tree_say_version(uint32_t domid, GError **error)
-{
-	return put_as_vm(domid, QPEN_KEY_VERSION, QPEN_VERSION, error);
-}
-
 bool tree_give_seed(uint32_t domid, GError **error)
 {
 	unsigned char bytes[QPEN_SEED_BYTES / 2];
@@ -130,17 +125,6 @@ static bool has_value(struct xs_handle *xs, const char *path, const char *value)
 		same = untrusted && len == strlen(value) && memcmp(untrusted, value, len) == 0;
 	free(untrusted);
 	return same;
-}
-
-bool tree_has(uint32_t domid, const char *key, const char *value)
-{
-	g_autofree char *path = path_of(domid, key);
-	struct xs_handle *xs = connect_xs(NULL);
-	bool has = xs && has_value(xs, path, value);
-
-	if (xs)
-		xs_close(xs);
-	return has;
 }
 
 static void take_events(struct xs_handle *xs)

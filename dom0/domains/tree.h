@@ -9,15 +9,11 @@
 
 /* Tells the VM, for it to read alone, that it is a DisposableVM, and its label (NULL: none). */
 bool tree_mark(uint32_t domid, const char *label, GError **error);
-/* Says in place of the VM's tools which version they have, as they did before they were saved. */
-bool tree_say_version(uint32_t domid, GError **error);
 /*
  * Gives the VM a seed for its random numbers: all copies of one saved VM would draw the same ones.
  * Its tools remove the key when they have used it.
  */
 bool tree_give_seed(uint32_t domid, GError **error);
-/* Whether a key below the VM's part has this value now. */
-bool tree_has(uint32_t domid, const char *key, const char *value);
 
 /*
  * Waits until the key has this value; NULL: until it is gone. `deadline_us` is of

@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 
 #define SUFFIX ".info"
-/* Of the record, not of the tools: another layout is no record of ours. */
+/* Another layout is no record of ours. */
 #define LAYOUT 1
 #define LAYOUT_GROUP "savefile"
 #define SOURCE_GROUP "file "
@@ -73,11 +73,6 @@ bool savefile_info_add(struct savefile_info *info, const char *path, GError **er
 	return true;
 }
 
-void savefile_info_set_tools(struct savefile_info *info, unsigned tools)
-{
-	g_key_file_set_uint64(info->keys, LAYOUT_GROUP, "tools", tools);
-}
-
 bool savefile_info_write(struct savefile_info *info, const char *savefile, GError **error)
 {
 	g_autofree char *path = g_strconcat(savefile, SUFFIX, NULL);
@@ -137,11 +132,4 @@ bool savefile_info_is_current(const char *savefile, const char *config, uint64_t
 	return recorded && strcmp(recorded, config) == 0 &&
 	       g_key_file_get_uint64(keys, LAYOUT_GROUP, "memory", NULL) == memory_mib &&
 	       are_sources_unchanged(keys);
-}
-
-unsigned savefile_info_tools(const char *savefile)
-{
-	g_autoptr(GKeyFile) keys = read_record(savefile);
-
-	return keys ? (unsigned)g_key_file_get_uint64(keys, LAYOUT_GROUP, "tools", NULL) : 0;
 }

@@ -22,8 +22,6 @@ void savefile_info_destroy(struct savefile_info *info);
  * there is no such file.
  */
 bool savefile_info_add(struct savefile_info *info, const char *path, GError **error);
-/* Which version of the tools the VM said it has; 0: none. */
-void savefile_info_set_tools(struct savefile_info *info, unsigned tools);
 /* Takes down the save file itself and writes the record beside it, at once or not at all. */
 bool savefile_info_write(struct savefile_info *info, const char *savefile, GError **error);
 
@@ -32,7 +30,5 @@ bool savefile_info_write(struct savefile_info *info, const char *savefile, GErro
  * file that it was made from changed since. stat(2) and one small file; never blocks for long.
  */
 bool savefile_info_is_current(const char *savefile, const char *config, uint64_t memory_mib);
-/* The version of the tools in that save file; 0 if the record does not belong to it or has none. */
-unsigned savefile_info_tools(const char *savefile);
 
 #endif

@@ -314,5 +314,5 @@ def write_savefile(savefile, config, source=None, memory=0):
     new.write_text(f"the memory of a VM, {time.time_ns()}")
     new.rename(savefile)
     pathlib.Path(f"{savefile}.info").write_text(
-        f"[savefile]\nlayout=1\nconfig={config}\nmemory={memory}\ntools=2\n"
+        f"[savefile]\nlayout=1\nconfig={config}\nmemory={memory}\n"
         f"look={look_at(savefile)}\n\n[file 1]\npath={config}\nlook={source or look_at(config)}\n")
