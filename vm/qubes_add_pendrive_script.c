@@ -181,7 +181,8 @@ static bool carry_out(struct script *script, const struct transaction *transacti
 		transaction_request(script->mailbox, transaction, user_name(script));
 		return true;
 	case TRANSACTION_ANSWER:
-		transaction_answer(transaction, user_name(script));
+		if (!transaction_answer(transaction, user_name(script), error))
+			return false;
 		break;
 	case TRANSACTION_REPEATED:
 		journal_say(JOURNAL_WARNING,
@@ -210,20 +211,25 @@ static bool dispatch(struct script *script, const struct transaction *transactio
 	return transaction_detach(&here, error) && (!here || carry_out(script, transaction, error));
 }
 
-static void serve_transaction(struct script *script, const char *seq)
+static bool serve_transaction(struct script *script, const char *seq, GError **error)
 {
-	g_autoptr(GError) error = NULL;
+	g_autoptr(GError) cause = NULL;
 	struct transaction transaction;
 
 	/* No mount is to be undone before we end. */
 	release_signals(script);
-	if (transaction_read(script->mailbox, seq, &transaction, &error) &&
-		dispatch(script, &transaction, &error))
-		return;
+	if (transaction_read(script->mailbox, seq, &transaction, &cause) &&
+		dispatch(script, &transaction, &cause))
+		return true;
+	if (g_error_matches(cause, VM_ERROR, VM_EXIT_KEPT)) {
+		g_propagate_error(error, g_steal_pointer(&cause));
+		return false;
+	}
 	journal_say(JOURNAL_ERROR,
 		"A pendrive that belongs to a transaction is given back unread: %s",
-		error->message);
+		cause->message);
 	giveback(script->mailbox, GIVEBACK_MS);
+	return true;
 }
 
 /* -- what is in the slot ------------------------------------------------------------------------
@@ -240,10 +246,8 @@ static bool serve(struct script *script, GError **error)
 					     " that qfilexchgd did not bring; left alone");
 		return true;
 	}
-	if (strcmp(seq, QPEN_SEQ_NONE) != 0) {
-		serve_transaction(script, seq);
-		return true;
-	}
+	if (strcmp(seq, QPEN_SEQ_NONE) != 0)
+		return serve_transaction(script, seq, error);
 	return serve_ordinary(script, error);
 }
 

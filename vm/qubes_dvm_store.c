@@ -21,6 +21,7 @@ struct job {
 	char **words; /* SEQ */
 	char *offset;
 	char *from;
+	gboolean again;
 	gboolean version;
 	uint64_t offset_bytes;
 };
@@ -67,6 +68,8 @@ static bool parse(struct job *job, char **argv, GError **error)
 			"Where the data on the pendrive starts: 0 or 65536", "BYTES"},
 		{"from", 0, 0, G_OPTION_ARG_STRING, &job->from,
 			"The DisposableVM that sent it, for messages", "VM"},
+		{"again", 0, 0, G_OPTION_ARG_NONE, &job->again,
+			"An earlier try to store this very answer was cut off, or failed", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &job->version, "Print the version and exit",
 			NULL},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &job->words, NULL, NULL},
@@ -110,6 +113,7 @@ static bool run(const struct job *job, GError **error)
 	const struct answer answer = {
 		.store = store,
 		.untrusted_seq = job->words[0],
+		.again = job->again,
 		.device = STDIN_FILENO,
 		.offset = job->offset_bytes,
 		.elsewhere = elsewhere,

@@ -32,6 +32,9 @@ class ScriptTest(storebox.StoreTest):
         self.folder = self.box.dir / "tools"
         self.folder.mkdir()
         self.folder.chmod(0o1777)
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        self.home.chmod(0o777)
         self.incoming = self.folder / "incoming"
         self.outgoing = self.folder / "outgoing"
         self.fill(header(NAME, 3) + b"old")
@@ -68,6 +71,7 @@ class ScriptTest(storebox.StoreTest):
         program.chmod(0o755)
         lines = self.folder / "environment"
         lines.write_text(f"QPEN_OPENER={program}\nXENSTORED_PATH={self.vm.socket_path}\n"
+                         f"QPEN_DVM_FOLDER={self.folder}/home/.dvm\n"
                          f"QPEN_DEVICE={self.outgoing}\nXDG_RUNTIME_DIR={self.folder}\n")
         built = storebox.find_built("qubes_dvm_open")
         words = [wrapper] if wrapper else []
@@ -252,9 +256,26 @@ class Answers(ScriptTest):
         self.write_key("qubes_vm_type", "AppVM")
         script = self.start("", wrapper=None)
         self.serve("umount")
-        err = self.assert_ends(script, "transaction A1: the answer from work")
+        err = self.assert_ends(script, "transaction A1: the answer from work was refused")
         self.assertNotIn("was stored", err)
         self.assertEqual(self.runs(), 0)
+
+    def test_it_stays_while_it_cannot_be_stored(self):
+        """No room for a record, say: the edit is nowhere else, and is not given back."""
+        self.write_key("qubes_vm_type", "AppVM")
+        self.home.rmdir()
+        for _ in range(2):
+            script = self.start("", wrapper=None)
+            _, err = script.communicate(timeout=storebox.DEADLINE_S)
+            self.assertEqual(script.returncode, 9, err)
+            self.assertIn("could NOT be stored", err)
+            self.assertIn("systemctl restart qubes-pendrive@xvdh.service", err)
+            self.assertEqual(self.box.dom0.read(f"{self.vm.path}/device/qpen"), "")
+        self.home.mkdir()
+        self.home.chmod(0o777)
+        script = self.start("", wrapper=None)
+        self.serve("umount")
+        self.assert_ends(script, "No answer is taken for SEQ")
 
     def test_an_opener_of_its_own(self):
         """What comes to a DisposableVM after its own file is an answer to itself."""

@@ -458,13 +458,15 @@ bool answer_store(const struct answer *answer, struct seq_record *out, GError **
 	g_autoptr(GError) finish_error = NULL;
 	bool ok;
 
-	if (!seqstore_take(answer->store, answer->untrusted_seq, &record, error))
+	if (!seqstore_take(answer->store, answer->untrusted_seq, answer->again, &record, error))
 		return false;
 	ok = receive(answer, &record, &cause);
 	if (!ok)
 		record.detail = g_strdup(cause->message);
-	/* It is stored, or not, whether that can be put down or not. */
-	if (!seqstore_finish(answer->store, answer->untrusted_seq, &record, &finish_error))
+	/* It is stored, or not, whether that can be put down or not. One that found no room is not
+	 * over: its record stays taken, for another try. */
+	if (record.state != SEQ_FAILED &&
+		!seqstore_finish(answer->store, answer->untrusted_seq, &record, &finish_error))
 		note(answer, finish_error->message);
 	if (ok)
 		*out = record;

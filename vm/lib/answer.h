@@ -15,6 +15,7 @@
 struct answer {
 	struct seqstore *store;
 	const char *untrusted_seq;
+	bool again;      /* an earlier try to store this very answer was cut off, or failed */
 	int device;      /* the received pendrive, open for reading */
 	uint64_t offset; /* where its data starts */
 	/* Folders, NULL-terminated: where an answer goes that finds no place beside the file. */
@@ -30,11 +31,13 @@ struct answer {
  * step, with the owner, permissions and attributes of the file. A file whose content has changed
  * since it was opened is kept beside it as NAME.before-dvm. If the answer cannot be stored there,
  * it is stored in the first folder of `elsewhere` where it can, as NAME.from-dvm, and the file
- * stays as it is. How it ended is put into the record.
+ * stays as it is. How it ended is put into the record. One whose storing was cut off after it was
+ * put into place is put there again; its first copy is then kept as a version of its own.
  *
  * True: stored; `out` is the record, to be finished, with SEQ_SAVED, SEQ_KEPT_BOTH or
  * SEQ_ELSEWHERE. False: VM_EXIT_ERROR, no answer is taken for that SEQ or this one breaks the
- * rules; or VM_EXIT_FAILED, it could not be stored anywhere. Nothing has changed then.
+ * rules; or VM_EXIT_FAILED, it could not be stored anywhere. Nothing has changed then, and the
+ * answer may be stored `again` when there is room.
  */
 bool answer_store(const struct answer *answer, struct seq_record *out, GError **error);
 

@@ -533,14 +533,17 @@ static bool move(struct seqstore *store, const char *from, const char *to)
 }
 
 static bool take_locked(
-	struct seqstore *store, const char *seq, struct seq_record *out, GError **error)
+	struct seqstore *store, const char *seq, bool again, struct seq_record *out, GError **error)
 {
 	g_autofree char *taken = g_strconcat(seq, SUFFIX_TAKEN, NULL);
+	bool was_taken = exists(store, seq, SUFFIX_TAKEN);
 	struct seq_record record;
 
-	if (exists(store, seq, SUFFIX_TAKEN) || exists(store, seq, SUFFIX_DONE))
+	if ((was_taken && !again) || exists(store, seq, SUFFIX_DONE))
 		return refuse(
 			error, seq, "that transaction is over, or its answer was taken already");
+	if (was_taken)
+		return read_record(store, taken, out, error);
 	if (!exists(store, seq, ""))
 		return refuse(error, seq, "this user opened no such transaction");
 	if (!read_record(store, seq, &record, error))
@@ -557,8 +560,8 @@ static bool take_locked(
 	return true;
 }
 
-bool seqstore_take(
-	struct seqstore *store, const char *untrusted_seq, struct seq_record *out, GError **error)
+bool seqstore_take(struct seqstore *store, const char *untrusted_seq, bool again,
+	struct seq_record *out, GError **error)
 {
 	bool ok;
 
@@ -566,7 +569,7 @@ bool seqstore_take(
 		return refuse(error, untrusted_seq, "this user opened no such transaction");
 	if (!lock(store, error))
 		return false;
-	ok = take_locked(store, untrusted_seq, out, error);
+	ok = take_locked(store, untrusted_seq, again, out, error);
 	unlock(store);
 	return ok;
 }

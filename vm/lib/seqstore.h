@@ -7,7 +7,8 @@
  *     SEQ.taken  an answer came, and is being stored
  *     SEQ.done   it is over; the record says how
  *
- * A record is in one of these places at a time, and moves by a rename, so an answer finds it once.
+ * A record is in one of these places at a time, and moves by a rename, so an answer finds it once;
+ * an answer that could not be stored, or whose storing was cut off, may be tried again.
  * It begins with the file's path and a NUL, as since 2010; a key file stands behind.
  */
 #ifndef QFX_VM_SEQSTORE_H
@@ -91,12 +92,13 @@ bool seqstore_add(struct seqstore *store, const struct seq_record *record,
 	char out_seq[QPEN_SEQ_MAX + 1], GError **error);
 
 /*
- * The record for an answer: nobody gets it a second time. False: VM_EXIT_ERROR if no answer is to
- * be taken for that SEQ (unknown, used, only viewed), VM_EXIT_FAILED if that cannot be known. `out`
- * is set, to be finished, on success alone.
+ * The record for an answer: nobody gets it a second time, but `again` to one who knows that it is
+ * the same answer, and that whoever took it before has ended without seqstore_finish. False:
+ * VM_EXIT_ERROR if no answer is to be taken for that SEQ (unknown, used, only viewed),
+ * VM_EXIT_FAILED if that cannot be known. `out` is set, to be finished, on success alone.
  */
-bool seqstore_take(
-	struct seqstore *store, const char *untrusted_seq, struct seq_record *out, GError **error);
+bool seqstore_take(struct seqstore *store, const char *untrusted_seq, bool again,
+	struct seq_record *out, GError **error);
 
 /* Puts down how it ended, for a record that was taken: its state and detail. */
 bool seqstore_finish(

@@ -22,7 +22,9 @@
 #include "words.h"
 
 #define RUN_FOLDER "/run/qubes-pendrive"
-#define MARKER "transaction"
+/* The request that was opened, and the answer that is being stored. */
+#define MARKER_REQUEST "transaction"
+#define MARKER_ANSWER "answer"
 #define PROGRAMS_FOLDER "/usr/lib/qubes"
 #define UNIT "qubes-dvm-transaction.service"
 #define SYSTEMD_SIGN "/run/systemd/system"
@@ -97,15 +99,15 @@ bool transaction_read(
 static bool fail_marker(const char *folder, GError **error)
 {
 	g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
-		"It cannot be remembered in %s that the file was opened: %s", folder,
+		"It cannot be remembered in %s which transaction was begun: %s", folder,
 		g_strerror(errno));
 	return false;
 }
 
 /* What stands in the marker; NULL with a success: there is none. */
-static bool read_marker(const char *folder, char **out, GError **error)
+static bool read_marker(const char *folder, const char *marker, char **out, GError **error)
 {
-	g_autofree char *path = g_build_filename(folder, MARKER, NULL);
+	g_autofree char *path = g_build_filename(folder, marker, NULL);
 	g_autoptr(GError) cause = NULL;
 
 	*out = NULL;
@@ -117,26 +119,31 @@ static bool read_marker(const char *folder, char **out, GError **error)
 }
 
 /* There and complete, or not there: g_file_set_contents writes beside it and renames. */
-static bool write_marker(const char *folder, const char *text, GError **error)
+static bool write_marker(const char *folder, const char *marker, const char *text, GError **error)
 {
-	g_autofree char *path = g_build_filename(folder, MARKER, NULL);
+	g_autofree char *path = g_build_filename(folder, marker, NULL);
 
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
 		return fail_marker(folder, error);
 	return g_file_set_contents(path, text, -1, error);
 }
 
+static char *marker_text(const struct transaction *transaction)
+{
+	return g_strdup_printf("%s %s\n", transaction->peer, transaction->seq);
+}
+
 bool transaction_classify(const struct transaction *transaction, bool claim,
 	enum transaction_kind *out, GError **error)
 {
 	const char *folder = setting("QPEN_RUN", RUN_FOLDER);
-	g_autofree char *text = g_strdup_printf("%s %s\n", transaction->peer, transaction->seq);
+	g_autofree char *text = marker_text(transaction);
 	g_autofree char *present = NULL;
 
 	*out = TRANSACTION_ANSWER;
 	if (!transaction->disposable)
 		return true;
-	if (!read_marker(folder, &present, error))
+	if (!read_marker(folder, MARKER_REQUEST, &present, error))
 		return false;
 	if (present) {
 		if (strcmp(present, text) == 0)
@@ -144,7 +151,7 @@ bool transaction_classify(const struct transaction *transaction, bool claim,
 		return true;
 	}
 	*out = TRANSACTION_REQUEST;
-	return !claim || write_marker(folder, text, error);
+	return !claim || write_marker(folder, MARKER_REQUEST, text, error);
 }
 
 /* -- the user's program -------------------------------------------------------------------------
@@ -198,7 +205,8 @@ static pid_t spawn(const struct program *program, const char *user_name, GError 
 /* -- an answer ----------------------------------------------------------------------------------
  */
 
-static void tell_answer(const struct transaction *transaction, int status)
+/* True: nothing is to be done with it any more. */
+static bool tell_answer(const struct transaction *transaction, int status)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
@@ -210,31 +218,73 @@ static void tell_answer(const struct transaction *transaction, int status)
 			"transaction %s: the answer from %s was refused; nothing was changed here",
 			transaction->seq, transaction->peer);
 	else
-		journal_say(JOURNAL_ERROR,
-			"transaction %s: the answer from %s could NOT be stored (%s %d); the "
-			"original is unchanged",
-			transaction->seq, transaction->peer, code < 0 ? "signal" : "status",
+		journal_say(JOURNAL_ERROR, "transaction %s: qubes_dvm_store ended with %s %d",
+			transaction->seq, code < 0 ? "signal" : "status",
 			code < 0 ? WTERMSIG(status) : code);
+	return code == VM_EXIT_OK || code == VM_EXIT_ERROR;
 }
 
-void transaction_answer(const struct transaction *transaction, const char *user_name)
+/* Whether this answer was begun before; from now on it was. */
+static bool begin_answer(const struct transaction *transaction, bool *out_again, GError **error)
+{
+	const char *folder = setting("QPEN_RUN", RUN_FOLDER);
+	g_autofree char *text = marker_text(transaction);
+	g_autofree char *present = NULL;
+
+	if (!read_marker(folder, MARKER_ANSWER, &present, error))
+		return false;
+	*out_again = present && strcmp(present, text) == 0;
+	return *out_again || write_marker(folder, MARKER_ANSWER, text, error);
+}
+
+static void end_answer(void)
+{
+	g_autofree char *path =
+		g_build_filename(setting("QPEN_RUN", RUN_FOLDER), MARKER_ANSWER, NULL);
+
+	unlink(path);
+}
+
+static bool store_answer(
+	const struct transaction *transaction, const char *user_name, GError **error)
 {
 	g_autofree char *offset =
 		g_strdup_printf("--offset=%" G_GUINT64_FORMAT, transaction->offset);
 	g_autofree char *from = g_strconcat("--from=", transaction->peer, NULL);
-	const struct program program = {
+	struct program program = {
 		.name = "qubes_dvm_store", .words = {offset, from, transaction->seq}, .out = -1};
-	g_autoptr(GError) error = NULL;
+	bool again;
 	int status = 0;
-	pid_t pid = spawn(&program, user_name, &error);
+	pid_t pid;
 
-	if (pid > 0 && asuser_wait(pid, MACHINE_MS, &status, &error))
-		tell_answer(transaction, status);
-	else
-		journal_say(JOURNAL_ERROR,
-			"transaction %s: the answer from %s could NOT be stored: %s; the original "
-			"is unchanged",
-			transaction->seq, transaction->peer, error->message);
+	if (!begin_answer(transaction, &again, error))
+		return false;
+	if (again)
+		program.words[3] = "--again";
+	pid = spawn(&program, user_name, error);
+	if (pid < 0 || !asuser_wait(pid, MACHINE_MS, &status, error))
+		return false;
+	if (tell_answer(transaction, status))
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "see what qubes_dvm_store said above");
+	return false;
+}
+
+bool transaction_answer(
+	const struct transaction *transaction, const char *user_name, GError **error)
+{
+	g_autoptr(GError) cause = NULL;
+
+	if (store_answer(transaction, user_name, &cause)) {
+		end_answer();
+		return true;
+	}
+	g_set_error(error, VM_ERROR, VM_EXIT_KEPT,
+		"transaction %s: the answer from %s could NOT be stored (%s). It STAYS on the "
+		"pendrive " INCOMING_DEVICE " until dom0 takes that back: make room, then run "
+		"`systemctl restart qubes-pendrive@" QPEN_INCOMING_NAME ".service`",
+		transaction->seq, transaction->peer, cause->message);
+	return false;
 }
 
 /* -- a request ----------------------------------------------------------------------------------

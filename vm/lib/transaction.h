@@ -44,9 +44,11 @@ bool transaction_classify(const struct transaction *transaction, bool claim,
 
 /*
  * The answer to one of this VM's requests goes to qubes_dvm_store, run as the user `user_name`.
- * How that ended is written to the journal; the caller gives the pendrive back in any case.
+ * A success is written to the journal. False, VM_EXIT_KEPT: it could not be stored, and the
+ * pendrive must not be given back, since the edit is nowhere else; a second call tries it again.
  */
-void transaction_answer(const struct transaction *transaction, const char *user_name);
+bool transaction_answer(
+	const struct transaction *transaction, const char *user_name, GError **error);
 
 /*
  * A request, from the claim to the end of this VM: qubes_dvm_open, run as the user, reads the

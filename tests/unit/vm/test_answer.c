@@ -28,6 +28,7 @@ struct fixture {
 	struct seqstore *store;
 	GString *notes;
 	bool no_exchange;
+	bool again;
 	char seq[QPEN_SEQ_MAX + 1];
 };
 
@@ -165,6 +166,7 @@ static bool store(struct fixture *fixture, struct seq_record *record, GError **e
 	const struct answer answer = {
 		.store = fixture->store,
 		.untrusted_seq = fixture->seq,
+		.again = fixture->again,
 		.device = device,
 		.elsewhere = elsewhere,
 		.no_exchange = fixture->no_exchange,
@@ -726,9 +728,18 @@ static void test_full_everywhere(struct fixture *fixture, gconstpointer data G_G
 	open_file(fixture, fixture->file, false);
 	make_answer(fixture, big, strlen(big));
 	assert_fails(fixture, VM_EXIT_FAILED);
-	assert_state(fixture, SEQ_FAILED);
+	assert_state(fixture, SEQ_TAKEN);
 	assert_holds(fixture->file, "before");
 	assert_names(fixture->folder, "report");
+	/* For nobody but who tries the same one again. */
+	assert_fails(fixture, VM_EXIT_ERROR);
+	fixture->again = true;
+	assert_fails(fixture, VM_EXIT_FAILED);
+	g_assert_cmpint(mount("none", fixture->folder, NULL, MS_REMOUNT, "size=1m"), ==, 0);
+	g_free(store_text(fixture, big, SEQ_SAVED));
+	assert_holds(fixture->file, big);
+	assert_names(fixture->folder, "report");
+	assert_fails(fixture, VM_EXIT_ERROR);
 	g_assert_cmpint(umount(fixture->folder), ==, 0);
 }
 

@@ -115,7 +115,7 @@ static void assert_not_taken(struct fixture *fixture, const char *seq, int code)
 	g_autoptr(GError) error = NULL;
 
 	g_test_message("SEQ \"%s\"", seq);
-	g_assert_false(seqstore_take(fixture->store, seq, &record, &error));
+	g_assert_false(seqstore_take(fixture->store, seq, false, &record, &error));
 	g_assert_error(error, VM_ERROR, code);
 }
 
@@ -164,7 +164,7 @@ static void test_round_trip(struct fixture *fixture, gconstpointer data G_GNUC_U
 	struct seq_record record;
 	struct seq_record again;
 
-	g_assert_true(seqstore_take(fixture->store, seq, &record, NULL));
+	g_assert_true(seqstore_take(fixture->store, seq, false, &record, NULL));
 	g_assert_cmpstr(record.path, ==, "/a/\x01\xff\"\n");
 	g_assert_false(record.view);
 	g_assert_cmpint(record.state, ==, SEQ_OPEN);
@@ -200,15 +200,20 @@ static void test_take_once(struct fixture *fixture, gconstpointer data G_GNUC_UN
 	struct seq_record record;
 	struct seq_record again;
 
-	g_assert_true(seqstore_take(fixture->store, seq, &record, NULL));
-	g_assert_false(seqstore_take(fixture->store, seq, &again, &error));
+	g_assert_true(seqstore_take(fixture->store, seq, false, &record, NULL));
+	g_assert_false(seqstore_take(fixture->store, seq, false, &again, &error));
 	g_assert_error(error, VM_ERROR, VM_EXIT_ERROR);
+	/* But to one who takes up what was cut off. */
+	g_assert_true(seqstore_take(fixture->store, seq, true, &again, NULL));
+	g_assert_cmpstr(again.path, ==, record.path);
+	seq_record_finish(&again);
 	/* Not as if it had never been. */
 	g_assert_nonnull(strstr(error->message, "taken already"));
 	record.state = SEQ_SAVED;
 	g_assert_true(seqstore_finish(fixture->store, seq, &record, NULL));
 	seq_record_finish(&record);
 	assert_not_taken(fixture, seq, VM_EXIT_ERROR);
+	g_assert_false(seqstore_take(fixture->store, seq, true, &again, NULL));
 	/* The opener cannot end what is over, nor does it change how it ended. */
 	g_assert_false(seqstore_end(fixture->store, seq, SEQ_LOST, NULL, NULL));
 	g_assert_true(seqstore_read(fixture->store, seq, &record, NULL));
@@ -448,7 +453,7 @@ static void test_take_race(struct fixture *fixture, gconstpointer data G_GNUC_UN
 			close(start[1]);
 			if (!store || read(start[0], &go, 1) != 0)
 				_exit(9);
-			if (seqstore_take(store, seq, &record, &error))
+			if (seqstore_take(store, seq, false, &record, &error))
 				_exit(0);
 			_exit(error->code);
 		}

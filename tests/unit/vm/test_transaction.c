@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "transaction.h"
 
 struct box {
 	char *folder;
 	char *run;
 	char *record; /* written by the program that plays qubes_dvm_store */
+	char *ending; /* shell: how that program ends */
 };
 
 static void setup(struct box *box)
@@ -23,12 +25,14 @@ static void setup(struct box *box)
 	box->folder = g_dir_make_tmp("transaction-XXXXXX", NULL);
 	box->run = g_build_filename(box->folder, "run", NULL);
 	box->record = g_build_filename(box->folder, "record", NULL);
+	box->ending = g_build_filename(box->folder, "ending", NULL);
 	device = g_build_filename(box->folder, "device", NULL);
 	program = g_build_filename(box->folder, "qubes_dvm_store", NULL);
 	text = g_strdup_printf("#!/bin/sh\n{ printf '[%%s]' \"$@\"; id -u; cat; } >'%s'\n"
-			       "exit 0\n",
-		box->record);
+			       ". '%s'\n",
+		box->record, box->ending);
 	g_assert_true(g_file_set_contents(device, "bytes", -1, NULL));
+	g_assert_true(g_file_set_contents(box->ending, "exit 0\n", -1, NULL));
 	g_assert_true(g_file_set_contents(program, text, -1, NULL));
 	g_assert_cmpint(g_chmod(program, 0755), ==, 0);
 	g_assert_cmpint(g_chmod(box->folder, 01777), ==, 0);
@@ -48,14 +52,17 @@ static void remove_in(const char *folder, const char *name)
 static void teardown(struct box *box)
 {
 	remove_in(box->run, "transaction");
+	remove_in(box->run, "answer");
 	remove_in(box->folder, "run");
 	remove_in(box->folder, "record");
+	remove_in(box->folder, "ending");
 	remove_in(box->folder, "device");
 	remove_in(box->folder, "qubes_dvm_store");
 	g_assert_cmpint(g_rmdir(box->folder), ==, 0);
 	g_free(box->folder);
 	g_free(box->run);
 	g_free(box->record);
+	g_free(box->ending);
 }
 
 static enum transaction_kind classify(
@@ -116,20 +123,64 @@ static void test_no_marker(void)
 	g_assert_nonnull(error);
 }
 
+/* What qubes_dvm_store was called with and read, when it ended like that. */
+static void assert_answer(
+	const struct box *box, const char *seq, const char *ending, bool stored, const char *wanted)
+{
+	struct transaction transaction = {.peer = "disp1", .offset = 65536};
+	g_autofree char *text = NULL;
+	g_autoptr(GError) error = NULL;
+
+	g_strlcpy(transaction.seq, seq, sizeof transaction.seq);
+	g_assert_true(g_file_set_contents(box->ending, ending, -1, NULL));
+	g_assert_cmpint(transaction_answer(&transaction, "nobody", &error), ==, stored);
+	if (!stored)
+		g_assert_error(error, VM_ERROR, VM_EXIT_KEPT);
+	g_assert_true(g_file_get_contents(box->record, &text, NULL, NULL));
+	g_assert_cmpstr(text, ==, wanted);
+}
+
 static void test_answer(void)
 {
-	const struct transaction transaction = {.peer = "disp1", .seq = "A1", .offset = 65536};
 	struct box box;
-	g_autofree char *text = NULL;
 
 	if (geteuid() != 0) {
 		g_test_skip("needs root");
 		return;
 	}
 	setup(&box);
-	transaction_answer(&transaction, "nobody");
-	g_assert_true(g_file_get_contents(box.record, &text, NULL, NULL));
-	g_assert_cmpstr(text, ==, "[--offset=65536][--from=disp1][A1]65534\nbytes");
+	assert_answer(
+		&box, "A1", "exit 0\n", true, "[--offset=65536][--from=disp1][A1]65534\nbytes");
+	/* Refused: it is over as well. */
+	assert_answer(
+		&box, "A2", "exit 1\n", true, "[--offset=65536][--from=disp1][A2]65534\nbytes");
+	/* Not stored: it is tried again, and the program is told so. */
+	assert_answer(
+		&box, "A3", "exit 5\n", false, "[--offset=65536][--from=disp1][A3]65534\nbytes");
+	assert_answer(&box, "A3", "exit 5\n", false,
+		"[--offset=65536][--from=disp1][A3][--again]65534\nbytes");
+	assert_answer(&box, "A3", "exit 0\n", true,
+		"[--offset=65536][--from=disp1][A3][--again]65534\nbytes");
+	/* Over: who comes with it now is another. */
+	assert_answer(
+		&box, "A3", "exit 1\n", true, "[--offset=65536][--from=disp1][A3]65534\nbytes");
+	teardown(&box);
+}
+
+/* It was killed: as if it could not store. */
+static void test_answer_cut_off(void)
+{
+	struct box box;
+
+	if (geteuid() != 0) {
+		g_test_skip("needs root");
+		return;
+	}
+	setup(&box);
+	assert_answer(&box, "A4", "kill -KILL $$\n", false,
+		"[--offset=65536][--from=disp1][A4]65534\nbytes");
+	assert_answer(&box, "A4", "exit 0\n", true,
+		"[--offset=65536][--from=disp1][A4][--again]65534\nbytes");
 	teardown(&box);
 }
 
@@ -140,8 +191,8 @@ static void test_fails_closed(void)
 	struct box box;
 
 	setup(&box);
-	transaction_answer(&transaction, "no-such-user");
-	transaction_answer(&transaction, "root");
+	g_assert_false(transaction_answer(&transaction, "no-such-user", NULL));
+	g_assert_false(transaction_answer(&transaction, "root", NULL));
 	g_assert_false(g_file_test(box.record, G_FILE_TEST_EXISTS));
 	teardown(&box);
 }
@@ -152,6 +203,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vm/transaction/classify", test_classify);
 	g_test_add_func("/vm/transaction/no-marker", test_no_marker);
 	g_test_add_func("/vm/transaction/answer", test_answer);
+	g_test_add_func("/vm/transaction/answer-cut-off", test_answer_cut_off);
 	g_test_add_func("/vm/transaction/fails-closed", test_fails_closed);
 	return g_test_run();
 }
