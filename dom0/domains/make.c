@@ -78,8 +78,12 @@ static bool settle(struct making *m, GError **error)
 	if (libxl_domain_unpause(host_ctx(m->host), m->domid, NULL) != 0)
 		return host_fail(m->host, error, "Cannot let the new VM run");
 	if (!tree_wait(m->host, m->domid, key, value, deadline_us, error) ||
-		!tree_wait(m->host, m->domid, QPEN_KEY_SEED, NULL, deadline_us, error))
+		!tree_wait(m->host, m->domid, QPEN_KEY_SEED, NULL, deadline_us, error)) {
+		if (m->stream >= 0)
+			g_prefix_error(error, "Was %s made by `qfilexchgctl dvm prepare`? ",
+				m->request->savefile);
 		return false;
+	}
 	if (libxl_domain_pause(host_ctx(m->host), m->domid, NULL) == 0)
 		return true;
 	return host_fail(m->host, error, "Cannot pause the new VM");

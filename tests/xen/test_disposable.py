@@ -101,6 +101,28 @@ class Edit(DisposableCase):
         self.assertEqual(self.read("work", path + ".before-dvm"), b"1\nmine\n")
         self.wait_nothing_left()
 
+    def test_an_answer_that_finds_no_room_is_not_lost(self):
+        """It stays on the pendrive, and so does the DisposableVM, until somebody made room."""
+        path = self.write("work", "wait-room", "1\n")
+        opening = self.start_open("work", path)
+        name, = self.wait_open()
+        for folder in ("/home/user", "/var/tmp", "/tmp"):
+            self.sh("work", f"mount -t tmpfs -o size=4k,nr_inodes=1,mode=1777 full {folder}")
+        self.go(name)
+        unit = "qubes-pendrive@xvdh.service"
+        self.wait_for("work", f"systemctl is-failed -q {unit}", "the unit to give up")
+        self.assertIn(f"STAYS on the pendrive /dev/xvdh until dom0 takes that back: make room, then run `systemctl restart {unit}`",
+                      self.sh("work", f"journalctl -u {unit} -o cat --no-pager"))
+        self.assertIsNone(opening.poll())
+        self.assertEqual(self.disposables(), [name])
+        self.sh("work", "umount /home/user /var/tmp /tmp")
+        self.assertEqual(self.read("work", path), b"1\n")
+        self.sh("work", f"systemctl restart {unit}")
+        status, text = self.finish(opening)
+        self.assertEqual(status, 0, text)
+        self.assertEqual(self.read("work", path), b"1\nedited\n")
+        self.wait_nothing_left()
+
     def test_the_words_of_2010(self):
         """An opener without our tools: header and file by hand, the words alone, and the answer on the plain disk."""
         self.make_2010("personal")
