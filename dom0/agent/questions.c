@@ -27,6 +27,9 @@ struct question *question_new(guint64 id, GVariant *facts, gint64 now_ms)
 	q->sender_label = lookup_text(facts, "sender-label");
 	q->receiver_label = lookup_text(facts, "receiver-label");
 	q->kind = lookup_text(facts, "kind");
+	/* Where the daemon does not say: about DisposableVMs none does. */
+	if (!g_variant_lookup(facts, "can-remember", "b", &q->can_remember))
+		q->can_remember = strcmp(q->kind, "disposable") != 0;
 	g_variant_lookup(facts, "size", "t", &q->size_bytes);
 	q->used_known = g_variant_lookup(facts, "used", "t", &q->used_bytes);
 	g_variant_lookup(facts, "expires", "t", &expires_s);

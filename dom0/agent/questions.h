@@ -22,6 +22,7 @@ struct question {
 	char *sender, *receiver;
 	char *sender_label, *receiver_label; /* a colour or "" */
 	char *kind;
+	gboolean can_remember;
 	guint64 size_bytes;
 	guint64 used_bytes;
 	gboolean used_known;

@@ -25,7 +25,7 @@ struct window {
 	GtkWidget *hint;
 	GtkWidget *countdown, *bar;
 	GtkWidget *waiting;
-	GtkWidget *session, *always; /* of the radio buttons */
+	GtkWidget *session, *always; /* of the radio buttons; NULL: no answer can be remembered */
 	gboolean done;
 };
 
@@ -38,6 +38,8 @@ static gint64 now(void)
 
 static const char *remember_how(const struct window *w)
 {
+	if (!w->question->can_remember)
+		return NULL;
 	if (gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(w->session)))
 		return "session";
 	if (gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(w->always)))
@@ -281,7 +283,8 @@ static GtkWidget *choices_new(struct window *w)
 {
 	GtkWidget *column = gtk_box_new(GTK_ORIENTATION_VERTICAL, SPACE);
 
-	gtk_container_add(GTK_CONTAINER(column), remember_new(w));
+	if (w->question->can_remember)
+		gtk_container_add(GTK_CONTAINER(column), remember_new(w));
 	gtk_container_add(GTK_CONTAINER(column), answers_new(w));
 	gtk_container_add(GTK_CONTAINER(column), block_new(w));
 	gtk_widget_set_sensitive(column, FALSE);

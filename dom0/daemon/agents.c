@@ -19,6 +19,7 @@ struct asking {
 	guint64 id;
 	char *sender, *receiver, *sender_label, *receiver_label;
 	gboolean disposable; /* the receiver will be one */
+	gboolean can_remember;
 	guint64 size_bytes, used_bytes;
 	gint64 expires_ms;
 	struct agent *asked; /* NULL: nobody is there */
@@ -111,6 +112,7 @@ static GVariant *describe(struct agents *a, const struct asking *q)
 		&b, "{sv}", "receiver-label", g_variant_new_string(q->receiver_label));
 	g_variant_builder_add(
 		&b, "{sv}", "kind", g_variant_new_string(q->disposable ? "disposable" : "files"));
+	g_variant_builder_add(&b, "{sv}", "can-remember", g_variant_new_boolean(q->can_remember));
 	g_variant_builder_add(&b, "{sv}", "size", g_variant_new_uint64(q->size_bytes));
 	g_variant_builder_add(&b, "{sv}", "used", g_variant_new_uint64(q->used_bytes));
 	g_variant_builder_add(
@@ -167,6 +169,7 @@ static void ask(void *ctx, const struct question *question)
 	q->sender_label = g_strdup(question->sender_label);
 	q->receiver_label = g_strdup(question->receiver_label);
 	q->disposable = question->disposable;
+	q->can_remember = question->can_remember;
 	q->size_bytes = question->size_bytes;
 	q->used_bytes = question->used_bytes;
 	q->expires_ms = question->expires_ms;

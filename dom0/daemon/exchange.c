@@ -93,10 +93,12 @@ void exchange_commit(struct exchange *x, struct store_change *change)
 static void ask(struct exchange *x, const struct transfer *t)
 {
 	const char *(*label)(void *, const char *) = x->label;
+	const struct policy_query query = exchange_query(x, t);
 	const struct question question = {
 		.sender_label = label ? label(x->label_arg, t->sender.name) : "",
 		.receiver_label = label ? label(x->label_arg, t->receiver.name) : "",
 		.disposable = t->kind == TRANSFER_REQUEST,
+		.can_remember = x->ports.rules.can_remember(x->ports.rules.ctx, &query),
 		.id = t->id,
 		.sender = &t->sender,
 		.receiver = &t->receiver,

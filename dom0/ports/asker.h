@@ -13,7 +13,8 @@ struct question {
 	const struct vm_id *sender;
 	const struct vm_id *receiver;
 	const char *sender_label, *receiver_label; /* a colour's word, or "" */
-	bool disposable; /* the receiver is a DisposableVM that is made for it */
+	bool disposable;   /* the receiver is a DisposableVM that is made for it */
+	bool can_remember; /* the answer, for the next time */
 	uint64_t size_bytes;
 	uint64_t used_bytes;
 	int64_t expires_ms; /* by the clock port */

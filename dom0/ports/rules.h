@@ -9,6 +9,8 @@ struct rules_port {
 	void *ctx;
 	/* What it says of one wish; `rule` is good until the policy is read again. */
 	struct policy_decision (*decide)(void *ctx, const struct policy_query *query);
+	/* Whether an answer to that question can be remembered. */
+	bool (*can_remember)(void *ctx, const struct policy_query *query);
 };
 
 #endif

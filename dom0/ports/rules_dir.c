@@ -49,9 +49,18 @@ static struct policy_decision decide(void *ctx, const struct policy_query *query
 	return policy_set_decide(policy_dir_get(r->dir), query);
 }
 
+static bool can_remember(void *ctx, const struct policy_query *query)
+{
+	const struct rules *r = ctx;
+	const struct policy_set *set = policy_dir_get(r->dir);
+	const struct policy_decision decision = policy_set_decide(set, query);
+
+	return policy_set_can_remember(set, query, &decision);
+}
+
 struct rules_port rules_port(struct rules *r)
 {
-	return (struct rules_port){.ctx = r, .decide = decide};
+	return (struct rules_port){.ctx = r, .decide = decide, .can_remember = can_remember};
 }
 
 static void refuse_to_remember(const struct policy_set *set, const struct policy_query *query,

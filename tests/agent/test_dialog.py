@@ -219,6 +219,42 @@ class Answers(agentbox.AgentTest):
             "cannot do that; it is older than this program.")])
 
 
+class NothingToRemember(agentbox.AgentTest):
+    """No answer is offered for the next time when the daemon would not take it."""
+    ONCE, SESSION, ALWAYS = ("The answer is for this once", "The answer is for this session",
+                             "The answer is for always")
+
+    def offered(self, ident, **facts):
+        self.daemon.ask(ident, **facts)
+        window = self.window()
+        names = [name for name in (self.ONCE, self.SESSION, self.ALWAYS) if window.find(name)]
+        self.daemon.withdraw(ident)
+        self.wait_answer(ident, False)
+        self.no_window()
+        return names
+
+    def test_where_it_is_offered(self):
+        every = [self.ONCE, self.SESSION, self.ALWAYS]
+        self.assertEqual(self.offered(1, **{"can-remember": True}), every)
+        self.assertEqual(self.offered(2, **{"can-remember": False}), [])
+        self.assertEqual(self.offered(3, kind="disposable", **{"can-remember": False}), [])
+        # A daemon that does not say: about DisposableVMs it takes none.
+        self.assertEqual(self.offered(4), every)
+        self.assertEqual(self.offered(5, kind="disposable"), [])
+
+    def test_the_answer_is_given_all_the_same(self):
+        for ident, (button, allow) in enumerate(((ALLOW, True), (REFUSE, False)), 1):
+            with self.subTest(button):
+                self.daemon.ask(ident, kind="disposable", **{"can-remember": False})
+                window = self.window()
+                self.open_guard(window)
+                self.click(self.button(window, button))
+                self.wait_answer(ident, allow)
+                self.assertEqual(self.daemon.did[-1], ("answer", ident, allow))
+                self.no_window()
+        self.assertNotIn("Remember", [did[0] for did in self.daemon.did])
+
+
 class Shows(agentbox.AgentTest):
     def test_the_facts(self):
         self.daemon.ask(1)

@@ -675,6 +675,14 @@ static struct policy_decision decide(void *ctx, const struct policy_query *query
 	return (struct policy_decision){.action = action, .quiet = sim->quiet};
 }
 
+static bool can_remember(void *ctx, const struct policy_query *query)
+{
+	const struct sim *sim = ctx;
+
+	return sim->for_files == POLICY_ASK && query->dest && !query->source_is_disposable &&
+	       !query->dest_is_disposable;
+}
+
 struct exchange_ports sim_ports(struct sim *sim)
 {
 	return (struct exchange_ports){
@@ -711,7 +719,7 @@ struct exchange_ports sim_ports(struct sim *sim)
 			},
 		.asker = {.ctx = sim, .ask = ask, .withdraw = withdraw},
 		.domains = sim_domains_port(sim),
-		.rules = {.ctx = sim, .decide = decide},
+		.rules = {.ctx = sim, .decide = decide, .can_remember = can_remember},
 		.clock = {.ctx = sim, .now_ms = now_ms, .set_alarm = set_alarm},
 	};
 }
