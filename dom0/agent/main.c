@@ -8,6 +8,7 @@
 #include <glib-unix.h>
 #include <gtk/gtk.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "asking.h"
@@ -69,12 +70,14 @@ static void on_withdraw(void *ctx, guint64 id)
 static void on_notice(void *ctx, const char *what, GVariant *details)
 {
 	struct agent *a = ctx;
-	g_autofree char *title = NULL, *body = NULL;
+	g_autofree char *title = NULL, *body = NULL, *account = NULL;
 	const char *vm = "";
 
 	g_variant_lookup(details, "vm", "&s", &vm);
 	words_notice(what, details, &title, &body);
-	notices_show(a->notices, vm, title, body);
+	/* The daemon says that once in minutes: what else the VM caused must not keep it back. */
+	account = strcmp(what, "too-often") == 0 ? g_strconcat(vm, ", asking", NULL) : g_strdup(vm);
+	notices_show(a->notices, account, title, body);
 }
 
 static void on_changed(void *ctx)

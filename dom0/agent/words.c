@@ -91,7 +91,7 @@ char *words_question(const struct question *q)
 
 /* ---- notifications ---- */
 
-enum notice { PREPARING, NO_MEMORY, DELIVERED, REFUSED, FAILED, BLOCKED, N_NOTICES };
+enum notice { PREPARING, NO_MEMORY, DELIVERED, REFUSED, FAILED, BLOCKED, TOO_OFTEN, N_NOTICES };
 
 static const char *const notice_words[N_NOTICES] = {
 	[PREPARING] = "preparing",
@@ -100,6 +100,7 @@ static const char *const notice_words[N_NOTICES] = {
 	[REFUSED] = "refused",
 	[FAILED] = "failed",
 	[BLOCKED] = "blocked",
+	[TOO_OFTEN] = "too-often",
 };
 
 static enum notice find_notice(const char *what)
@@ -134,6 +135,16 @@ static char *crossing(const char *vm, const char *receiver, const char *reason)
 	if (text->len)
 		g_string_append_c(text, '.');
 	return g_string_free(text, FALSE);
+}
+
+static char *too_often(GVariant *details)
+{
+	guint32 n = 0;
+
+	g_variant_lookup(details, "count", "u", &n);
+	return n == 0 ? g_strdup("What it sends is refused for now, unasked.")
+		      : g_strdup_printf("%u more of its pendrives %s refused, unasked.", n,
+				n == 1 ? "was" : "were");
 }
 
 void words_notice(const char *what, GVariant *details, char **title, char **body)
@@ -174,6 +185,10 @@ void words_notice(const char *what, GVariant *details, char **title, char **body
 		*body = g_strdup(
 			"What it sends is refused, unasked. The list of pendrives lets you "
 			"unblock it.");
+		return;
+	case TOO_OFTEN:
+		*title = g_strdup_printf("%s asks too often", vm ? vm : "A VM");
+		*body = too_often(details);
 		return;
 	case N_NOTICES:
 		break;

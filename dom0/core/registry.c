@@ -151,6 +151,11 @@ void registry_set_receiver(struct transfer_entry *e, struct vm *receiver)
 	e->receiver = receiver;
 }
 
+bool registry_may_ask(const struct registry *r, unsigned n_own, unsigned n_all)
+{
+	return n_own == 0 || n_all < r->limits.max_waiting;
+}
+
 enum transfer_slot registry_slot(const struct registry *r, const struct vm *receiver)
 {
 	if (!receiver->incoming && !receiver->queue)

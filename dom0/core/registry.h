@@ -41,6 +41,7 @@ struct registry_limits {
 	uint64_t max_bytes_per_vm;
 	uint64_t max_bytes_total;
 	unsigned max_queue;
+	unsigned max_waiting; /* questions at once */
 };
 
 struct registry {
@@ -81,6 +82,12 @@ void registry_remove(struct registry *r, struct transfer_entry *e);
 void registry_set_receiver(struct transfer_entry *e, struct vm *receiver);
 /* Unlinks a dead VM from e, and gives its sender's share back. */
 void registry_forget_vm(struct transfer_entry *e, struct vm *vm);
+
+/*
+ * Whether a VM may have one more question put to the user, when so many of its own and so many of
+ * all VMs wait for an answer. One that has none waiting always may: the others cannot keep it out.
+ */
+bool registry_may_ask(const struct registry *r, unsigned n_own, unsigned n_all);
 
 /* What a yes meets. */
 enum transfer_slot registry_slot(const struct registry *r, const struct vm *receiver);

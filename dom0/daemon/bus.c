@@ -337,6 +337,8 @@ static void on_notice(void *arg, const struct exchange_notice *notice)
 	g_variant_dict_insert(&details, "vm", "s", notice->vm);
 	g_variant_dict_insert(&details, "receiver", "s", notice->receiver);
 	g_variant_dict_insert(&details, "reason", "s", notice->reason);
+	if (notice->count > 0)
+		g_variant_dict_insert(&details, "count", "u", (guint32)notice->count);
 	file_exchange1_emit_notice(b->object, notice->what, g_variant_dict_end(&details));
 }
 

@@ -29,7 +29,7 @@ struct raw {
 	char *directory, *template, *savefile;
 	guint64 default_size, max_size, max_per_vm, max_size_per_vm, max_size_total, reserve;
 	guint64 question_s, max_queue, lent_s, delivered_s, queued_s, attach_s, detach_s, release_s;
-	guint64 burst, per_minute;
+	guint64 burst, per_minute, question_burst, question_interval_s, max_waiting;
 	guint64 memory, keep_free, max_per_opener, max_disposables, pool, life_s, start_s,
 		prepare_s;
 	gboolean hide_refusals, use_savefile;
@@ -76,6 +76,10 @@ static const struct key keys[] = {
 	{"disposable", "lifetime", KEY_NUMBER, AT(life_s), 60, YEAR_S, 7 * 86400},
 	{"questions", "timeout", KEY_NUMBER, AT(question_s), 1, YEAR_S, 120},
 	{"questions", "hide-refusals", KEY_BOOL, AT(hide_refusals), .normal = TRUE},
+	{"questions", "burst", KEY_NUMBER, AT(question_burst), 1, 10000, 4},
+	{"questions", "interval", KEY_NUMBER, AT(question_interval_s), 1, YEAR_S, 30},
+	/* The agent's own bound, QUESTIONS_MAX, leaves room for the VMs that have none waiting. */
+	{"questions", "max-waiting", KEY_NUMBER, AT(max_waiting), 1, 200, 64},
 	{"questions", "max-queue", KEY_NUMBER, AT(max_queue), 1, 10000, 8},
 	{"timeouts", "lent", KEY_NUMBER, AT(lent_s), 1, YEAR_S, 86400},
 	{"timeouts", "delivered", KEY_NUMBER, AT(delivered_s), 1, YEAR_S, 86400},
@@ -316,6 +320,7 @@ static void use(struct raw *raw, struct config *out)
 						.max_bytes_per_vm = raw->max_size_per_vm,
 						.max_bytes_total = raw->max_size_total,
 						.max_queue = (unsigned)raw->max_queue,
+						.max_waiting = (unsigned)raw->max_waiting,
 					},
 				.dispvm =
 					{
@@ -330,8 +335,16 @@ static void use(struct raw *raw, struct config *out)
 						.pool = (unsigned)raw->pool,
 					},
 				.pool_keep_free = raw->keep_free,
-				.request_interval_ms = ms(60) / (gint64)raw->per_minute,
-				.request_burst = (unsigned)raw->burst,
+				.requests =
+					{
+						.burst = (unsigned)raw->burst,
+						.interval_ms = ms(60) / (gint64)raw->per_minute,
+					},
+				.questions =
+					{
+						.burst = (unsigned)raw->question_burst,
+						.interval_ms = ms(raw->question_interval_s),
+					},
 			},
 	};
 }

@@ -12,6 +12,7 @@ enum due_kind {
 	DUE_MAILBOX,  /* a VM that asked too often may be heard again; key: its domid */
 	DUE_DISPVM,   /* a DisposableVM's deadline; key: its number */
 	DUE_POOL,     /* the pool is to be looked at */
+	DUE_NOTICES,  /* the user may be told how many more were refused */
 };
 
 /* Part of what it belongs to; must be disarmed before that is freed. */

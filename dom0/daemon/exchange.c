@@ -566,6 +566,71 @@ static gboolean is_blocked(struct exchange *x, const char *name)
 	return until_ms != NULL;
 }
 
+/* ---- how often a VM may have the user asked ---- */
+
+static void tell_too_often(struct exchange *x, const char *vm, guint n)
+{
+	g_message("VM %s asks too often: %u refused, unasked", vm, n);
+	exchange_notify(x, &(struct exchange_notice){.what = "too-often", .vm = vm, .count = n});
+}
+
+static void arm_notices(struct exchange *x)
+{
+	gint64 at_ms = budgets_summary_ms(x->budgets);
+
+	if (at_ms == CLOCK_NEVER)
+		dues_disarm(x->dues, &x->notices);
+	else
+		dues_arm(x->dues, &x->notices, at_ms);
+}
+
+/* One that is asked, or will be as soon as the pendrive is out of its sender's reach. */
+static gboolean is_question(const struct transfer *t)
+{
+	return t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask);
+}
+
+struct waiting {
+	const struct vm *vm;
+	unsigned n_own, n_all;
+};
+
+static gboolean count_waiting(gpointer key, gpointer value, gpointer data)
+{
+	const struct transfer_node *node = value;
+	struct waiting *waiting = data;
+
+	(void)key;
+	if (is_question(&node->entry.t)) {
+		waiting->n_all++;
+		waiting->n_own += node->entry.sender == waiting->vm ? 1 : 0;
+	}
+	return FALSE;
+}
+
+/* Whether the VM has not had the user asked too often. If it has, the user hears of that. */
+static gboolean may_have_asked(struct exchange *x, const struct vm_node *vm)
+{
+	const char *name = vm->vm.id.name;
+	gint64 now_ms = exchange_now_ms(x);
+	struct waiting waiting = {.vm = &vm->vm};
+
+	g_tree_foreach(x->transfers, count_waiting, &waiting);
+	if (registry_may_ask(&x->registry, waiting.n_own, waiting.n_all) &&
+		budgets_have(x->budgets, &vm->vm.id, &x->limits.questions, now_ms))
+		return TRUE;
+	g_info("VM %s asks too often: refused, unasked", name);
+	if (budgets_refused(x->budgets, name, now_ms))
+		tell_too_often(x, name, 1);
+	arm_notices(x);
+	return FALSE;
+}
+
+static void spend_question(struct exchange *x, const struct vm_node *vm)
+{
+	budgets_take(x->budgets, &vm->vm.id, &x->limits.questions, exchange_now_ms(x));
+}
+
 /* `to` NULL: a DisposableVM that will be made. */
 static struct policy_query query_of(
 	struct exchange *x, const struct vm_id *from, const struct vm_id *to)
@@ -597,6 +662,27 @@ static struct policy_decision decide(struct exchange *x, struct vm_node *from, s
 	return decision;
 }
 
+/*
+ * What is to become of a pendrive for `to`; NULL: there is no such VM. What is not allowed costs as
+ * much as a question, whether there is such a VM or not: otherwise the VM could see from what is
+ * left to it which of the two it was.
+ */
+static struct policy_decision decide_files(
+	struct exchange *x, struct vm_node *from, struct vm_node *to)
+{
+	struct policy_decision decision = {.action = POLICY_DENY};
+	gboolean blocked = is_blocked(x, from->vm.id.name);
+
+	if (to || blocked)
+		decision = decide(x, from, to);
+	if (decision.action == POLICY_ALLOW || blocked)
+		return decision;
+	if (!may_have_asked(x, from))
+		return (struct policy_decision){.action = POLICY_DENY, .quiet = true};
+	spend_question(x, from);
+	return decision;
+}
+
 /* An ordinary pendrive. */
 static void send_files(struct exchange *x, struct vm_node *vm, const struct request *request)
 {
@@ -604,15 +690,16 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	struct transfer_entry *e = vm->vm.outgoing;
 	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
-	struct policy_decision decision = {.action = POLICY_DENY};
+	struct policy_decision decision;
 	struct dispvm_turn turn = {0};
 
 	/* Looking for a renamed VM can show that the sender itself has gone. */
 	if (e->sender != &vm->vm)
 		return;
 	/* A DisposableVM's slot is its file's until that is open. */
-	if (to && !disposables_is_closed(x, &to->vm.id))
-		decision = decide(x, vm, to);
+	if (to && disposables_is_closed(x, &to->vm.id))
+		to = NULL;
+	decision = decide_files(x, vm, to);
 	if (decision.action == POLICY_DENY)
 		to = NULL; /* to the sender it is as if there were none */
 	if (to)
@@ -639,7 +726,8 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 	struct dispvm_turn turn;
 	struct verdict verdict;
 
-	if (decision.action == POLICY_DENY) {
+	if (decision.action == POLICY_DENY ||
+		(decision.action == POLICY_ASK && !may_have_asked(x, vm))) {
 		answer_error(x, vm, request->id, QPEN_ERROR_REFUSED,
 			"dom0 makes no DisposableVMs for this VM");
 		return;
@@ -651,6 +739,8 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 	}
 	event.receiver = &to_be_made;
 	event.ask = decision.action == POLICY_ASK;
+	if (event.ask)
+		spend_question(x, vm);
 	event.preparing = turn.node->d.state == DISPVM_PREPARING;
 	feed_send(x, vm, e, &event, &turn);
 }
@@ -798,24 +888,23 @@ static void serve(struct exchange *x, struct vm_node *vm, const struct request *
  */
 static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 {
-	const struct exchange_limits *l = &x->limits;
-	gint64 now = exchange_now_ms(x);
-	gint64 spent = MAX(node->spent_until_ms, now);
+	const struct bucket_limits *limits = &x->limits.requests;
+	gint64 now_ms = exchange_now_ms(x);
 
-	if (spent - now > l->request_interval_ms * (gint64)(l->request_burst - 1)) {
+	if (!bucket_has(&node->requests, limits, now_ms)) {
 		if (!node->hold.armed)
 			dues_arm(x->dues, &node->hold,
-				spent - l->request_interval_ms * (gint64)(l->request_burst - 1));
+				bucket_next_ms(&node->requests, limits, now_ms));
 		return FALSE;
 	}
-	node->spent_until_ms = spent + l->request_interval_ms;
+	bucket_take(&node->requests, limits, now_ms);
 	return TRUE;
 }
 
 /* What is in the mailbox could not be served now: it stays there until the VM may next ask. */
 static void look_again(struct exchange *x, struct vm_node *node)
 {
-	dues_arm(x->dues, &node->hold, exchange_now_ms(x) + x->limits.request_interval_ms);
+	dues_arm(x->dues, &node->hold, exchange_now_ms(x) + x->limits.requests.interval_ms);
 }
 
 /* The VM's mailbox was touched: take out what is in it, or make it anew if the VM deleted it. */
@@ -843,7 +932,7 @@ static void take_mail(struct exchange *x, struct vm_node *node)
 		return;
 	}
 	if (len == 0) {
-		node->spent_until_ms -= x->limits.request_interval_ms;
+		bucket_give_back(&node->requests, &x->limits.requests);
 		return;
 	}
 	if (!still_there(x, node)) {
@@ -991,6 +1080,18 @@ static void mailbox_due(struct exchange *x, guint32 domid)
 		take_mail(x, node);
 }
 
+static void notices_due(struct exchange *x)
+{
+	guint n;
+	char *vm;
+
+	while ((vm = budgets_summary(x->budgets, exchange_now_ms(x), &n))) {
+		tell_too_often(x, vm, n);
+		g_free(vm);
+	}
+	arm_notices(x);
+}
+
 static void on_alarm(void *ctx)
 {
 	struct exchange *x = ctx;
@@ -1010,6 +1111,9 @@ static void on_alarm(void *ctx)
 		case DUE_DISPVM:
 		case DUE_POOL:
 			disposables_due(x, &due);
+			break;
+		case DUE_NOTICES:
+			notices_due(x);
 			break;
 		}
 	}
@@ -1168,6 +1272,8 @@ struct exchange *exchange_create(
 	x->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	x->dispvms = g_tree_new_full(compare_ids, NULL, NULL, g_free);
 	x->dues = dues_create(&ports->clock);
+	x->budgets = budgets_create();
+	x->notices = (struct due){.kind = DUE_NOTICES};
 	x->pool = (struct due){.kind = DUE_POOL};
 	x->names_fresh_ms = -NAMES_REFRESH_MS;
 	x->limits = *limits;
@@ -1180,6 +1286,7 @@ void exchange_destroy(struct exchange *x)
 	if (!x)
 		return;
 	dues_destroy(x->dues);
+	budgets_destroy(x->budgets);
 	g_tree_destroy(x->dispvms);
 	g_hash_table_destroy(x->blocked);
 	g_tree_destroy(x->transfers);
@@ -1192,6 +1299,7 @@ void exchange_set_limits(struct exchange *x, const struct exchange_limits *limit
 {
 	x->limits = *limits;
 	x->registry.limits = limits->registry;
+	budgets_set_limits(x->budgets, &limits->questions, exchange_now_ms(x));
 	disposables_limits_changed(x);
 }
 
@@ -1250,12 +1358,6 @@ bool exchange_cancel(struct exchange *x, uint64_t id)
 struct policy_query exchange_query(struct exchange *x, const struct transfer *t)
 {
 	return query_of(x, &t->sender, t->kind == TRANSFER_REQUEST ? NULL : &t->receiver);
-}
-
-/* One that is asked, or will be as soon as the pendrive is out of its sender's reach. */
-static gboolean is_question(const struct transfer *t)
-{
-	return t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask);
 }
 
 /* Questions about what that VM sends; their ids. */

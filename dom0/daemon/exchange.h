@@ -12,6 +12,7 @@
 
 #include "asker.h"
 #include "blocks.h"
+#include "bucket.h"
 #include "clock.h"
 #include "dispvm.h"
 #include "domains.h"
@@ -37,10 +38,9 @@ struct exchange_limits {
 	struct transfer_limits transfer;
 	struct registry_limits registry;
 	struct dispvm_limits dispvm;
-	uint64_t pool_keep_free; /* bytes of memory; with less the pool gives VMs back */
-	/* A VM may ask `request_burst` times at once, and then once every request_interval_ms. */
-	int64_t request_interval_ms;
-	unsigned request_burst;
+	uint64_t pool_keep_free;        /* bytes of memory; with less the pool gives VMs back */
+	struct bucket_limits requests;  /* of one VM; what is above is heard later */
+	struct bucket_limits questions; /* of one VM to the user; what is above is refused */
 };
 
 /* Told of every transfer that changed, or with state TRANSFER_GONE that it is about to be
@@ -54,6 +54,7 @@ struct exchange_notice {
 	const char *vm;       /* that it is about; "": none */
 	const char *receiver; /* "": none */
 	const char *reason;   /* a reply's word; "": none */
+	unsigned count;       /* "too-often": how many were refused */
 };
 typedef void (*exchange_notice_fn)(void *arg, const struct exchange_notice *notice);
 /* The save file for DisposableVMs was made, or could not be. */

@@ -8,6 +8,7 @@
 
 #include <glib.h>
 
+#include "budgets.h"
 #include "dispvm.h"
 #include "dues.h"
 #include "exchange.h"
@@ -15,9 +16,7 @@
 /* A VM and what the daemon keeps about it beside the registry. */
 struct vm_node {
 	struct vm vm;
-	/* The budget for requests: the time at which the VM would have used up exactly its share.
-	 */
-	gint64 spent_until_ms;
+	struct bucket requests;
 	struct due hold;
 	gboolean dying;           /* no pendrive is started for it any more */
 	gboolean told_of_answers; /* the log has said that it sends answers nobody waits for */
@@ -45,7 +44,9 @@ struct exchange {
 	GTree *dispvms;       /* number -> struct dispvm_node, owned */
 	GHashTable *blocked;  /* name -> gint64, when it ends; CLOCK_NEVER: not by itself; owned */
 	struct dues *dues;
-	gint64 names_fresh_ms; /* when all names were read last */
+	struct budgets *budgets; /* for questions */
+	struct due notices;      /* the next look at what the user is to be told of them */
+	gint64 names_fresh_ms;   /* when all names were read last */
 	guint64 last_id, last_number;
 	struct due pool;      /* the next look at the pool */
 	gint64 pool_retry_ms; /* no VM is made for the pool before */

@@ -287,6 +287,12 @@ static const struct {
 		"work wanted to open a file in one. Shut a VM down, and try again."},
 	{"blocked", "{'vm': <'work'>}", "work is blocked",
 		"What it sends is refused, unasked. The list of pendrives lets you unblock it."},
+	{"too-often", "{'vm': <'work'>, 'count': <uint32 1>}", "work asks too often",
+		"1 more of its pendrives was refused, unasked."},
+	{"too-often", "{'vm': <'work'>, 'count': <uint32 7>}", "work asks too often",
+		"7 more of its pendrives were refused, unasked."},
+	{"too-often", "{'vm': <'work'>}", "work asks too often",
+		"What it sends is refused for now, unasked."},
 	{"delivered", "{'vm': <'<b>x</b>'>}", "Pendrive delivered", "From <b>x</b>."},
 	{"some\nday", "{'receiver': <'personal'>}", "Pendrives: some\\x0aday", "To personal."},
 };

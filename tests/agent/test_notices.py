@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Notifications: as text whatever the server can do, not too many, and never at the question's cost."""
 import agentbox
-from agentbox import until
+from agentbox import GLib, until
 
 PER_MINUTE = 5
 
@@ -32,6 +32,14 @@ class Notices(agentbox.AgentTest):
         # In order: when mail's is there, all of work's were handled.
         self.shows(*[("Pendrive delivered", "From work to personal.")] * PER_MINUTE,
                    ("Pendrive delivered", "From mail to personal."))
+
+    def test_one_that_asks_too_often_is_told_of_whatever_else_it_caused(self):
+        for _ in range(PER_MINUTE + 1):
+            self.daemon.notice("refused", vm="work", receiver="personal")
+        self.daemon.emit("Notice", GLib.Variant("(sa{sv})", ("too-often", {
+            "vm": GLib.Variant("s", "work"), "count": GLib.Variant("u", 12)})))
+        self.shows(*[("Pendrive refused", "From work to personal.")] * PER_MINUTE,
+                   ("work asks too often", "12 more of its pendrives were refused, unasked."))
 
 
 class PlainServer(agentbox.AgentTest):

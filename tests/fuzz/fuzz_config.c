@@ -15,7 +15,7 @@ static void check(const struct config *c)
 	const struct registry_limits *r = &c->limits.registry;
 	const int64_t times[] = {t->make_ms, t->attach_ms, t->lent_ms, t->detach_ms, t->force_ms,
 		t->ask_ms, t->queue_ms, t->delivered_ms, t->remove_ms,
-		c->limits.request_interval_ms};
+		c->limits.requests.interval_ms, c->limits.questions.interval_ms};
 	const uint64_t sizes[] = {r->min_bytes, r->default_bytes, r->max_bytes, r->max_bytes_per_vm,
 		r->max_bytes_total};
 
@@ -30,7 +30,10 @@ static void check(const struct config *c)
 	g_assert_cmpuint(r->default_bytes, <=, r->max_bytes);
 	g_assert_cmpuint(r->max_pendrives_per_vm, >, 0);
 	g_assert_cmpuint(r->max_queue, >, 0);
-	g_assert_cmpuint(c->limits.request_burst, >, 0);
+	g_assert_cmpuint(c->limits.requests.burst, >, 0);
+	g_assert_cmpuint(c->limits.questions.burst, >, 0);
+	g_assert_cmpuint(c->limits.questions.burst, <, 1 << 20); /* bucket.h */
+	g_assert_cmpuint(r->max_waiting, >, 0);
 	g_assert_true(g_path_is_absolute(c->image_dir));
 }
 

@@ -18,6 +18,7 @@ import time
 
 CORE = "dom0/core/"
 EXCHANGE = "dom0/daemon/exchange.c"
+BUDGETS = "dom0/daemon/budgets.c"
 DISPVM = CORE + "dispvm.c"
 DISPOSABLES = "dom0/daemon/disposables.c"
 
@@ -132,9 +133,28 @@ MUTANTS = [
     ("what is written in between passes for the request", EXCHANGE,
      "\tguint32 serving = x->serving;\n", "\tguint32 serving = x->serving;\n\tif (0)"),
     ("no budget", EXCHANGE,
-     "\tnode->spent_until_ms = spent + l->request_interval_ms;\n", ""),
+     "\tbucket_take(&node->requests, limits, now_ms);\n", ""),
     ("an empty mailbox costs as much as a request", EXCHANGE,
-     "\t\t\tnode->spent_until_ms -= x->limits.request_interval_ms;\n", "\t\t\t;\n"),
+     "\t\tbucket_give_back(&node->requests, &x->limits.requests);\n", "\t\t;\n"),
+    ("questions cost nothing", EXCHANGE,
+     "\tbudgets_take(x->budgets, &vm->vm.id, &x->limits.questions, exchange_now_ms(x));\n", ""),
+    ("a question about a VM that is none costs nothing", EXCHANGE,
+     "\tif (decision.action == POLICY_ALLOW || blocked)\n", "\tif (!to || decision.action == POLICY_ALLOW || blocked)\n"),
+    ("a DisposableVM's question costs nothing", EXCHANGE,
+     "\tif (event.ask)\n\t\tspend_question(x, vm);\n", ""),
+    ("another uuid gives new questions", BUDGETS,
+     "\treturn have(b, name_key(vm), limits, now_ms) && have(b, uuid_key(vm), limits, now_ms);\n",
+     "\treturn have(b, uuid_key(vm), limits, now_ms);\n"),
+    ("another name gives new questions", BUDGETS,
+     "\treturn have(b, name_key(vm), limits, now_ms) && have(b, uuid_key(vm), limits, now_ms);\n",
+     "\treturn have(b, name_key(vm), limits, now_ms);\n"),
+    ("all may wait at once", EXCHANGE,
+     "registry_may_ask(&x->registry, waiting.n_own, waiting.n_all) &&", "true &&"),
+    ("each question too many is told", BUDGETS,
+     "\tif (silence) {\n\t\tsilence->n_refused++;\n\t\treturn FALSE;", "\tif (silence) {\n\t\tsilence->n_refused++;\n\t\treturn TRUE;"),
+    ("what was refused in silence is never told", EXCHANGE,
+     "\tif (budgets_refused(x->budgets, name, now_ms))\n\t\ttell_too_often(x, name, 1);\n\tarm_notices(x);\n",
+     "\tif (budgets_refused(x->budgets, name, now_ms))\n\t\ttell_too_often(x, name, 1);\n"),
     ("a deleted mailbox is not made anew", EXCHANGE,
      "\t\tif (still_there(x, node))\n\t\t\topen_mailbox(x, domid);\n", ""),
     ("a bad request is not answered", EXCHANGE,
@@ -178,7 +198,7 @@ MUTANTS = [
     ("the pool keeps what the host needs", DISPOSABLES,
      "\t\tshrink_pool(x, count(x, is_pooled, NULL) - 1);\n", ""),
     ("a pendrive in the slot of a closed DisposableVM", EXCHANGE,
-     "\tif (to && !disposables_is_closed(x, &to->vm.id))\n", "\tif (to)\n"),
+     "\tif (to && disposables_is_closed(x, &to->vm.id))\n", "\tif (false)\n"),
     ("nobody looks whether a VM has shut down", EXCHANGE,
      "\tupdate_vms(ctx, TRUE);\n\tdisposables_look(ctx);\n", "\tupdate_vms(ctx, TRUE);\n"),
     ("an answer finds the queue full", EXCHANGE,

@@ -301,7 +301,7 @@ static void test_many_wrong_answers(void)
 	guint handler = g_log_set_handler("qfilexchgd", G_LOG_LEVEL_WARNING, count_warning, NULL);
 
 	n_warnings = 0;
-	limits.request_burst = 5000;
+	limits.requests.burst = 5000;
 	sim = given_host_with(&limits, "work");
 	r = given_open(sim, "work", "1");
 	given_lent(sim, "disp1");

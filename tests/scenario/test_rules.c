@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the policy says, and blocked VMs: who is asked, who is not, and what a sender can learn. */
+#include "budgets.h"
 #include "dispvm_story.h"
 
 /* When and how a refusal was told, for comparison. */
@@ -574,6 +575,239 @@ static void test_restart(void)
 
 #define RULE(path, fn) g_test_add_func("/rules/" path, fn)
 
+/* ---- how often a VM may have the user asked ---- */
+
+/* `name` sends to `to`, and the user says yes or no to whatever is asked. */
+static struct sim_request *sends_and_is_answered(
+	struct sim *sim, const char *name, const char *to, bool yes)
+{
+	g_autofree char *text = g_strconcat("send ", to, NULL);
+	struct sim_request *r;
+
+	given_lent(sim, name);
+	r = says(sim, name, text);
+	if (sim->questions->len > 0)
+		user_says(sim, name, yes);
+	sim_run(sim);
+	return r;
+}
+
+/* As many questions as it may cause at once, each answered with no at once. */
+static void given_spent(struct sim *sim, const char *name)
+{
+	for (unsigned i = 0; i < sim->limits.questions.burst; i++) {
+		given_lent(sim, name);
+		says(sim, name, "send personal");
+		g_assert_cmpuint(sim->questions->len, ==, 1);
+		user_says(sim, name, false);
+		sim_run(sim);
+	}
+}
+
+/* Refusals at once, so that many pendrives can be sent at one time. */
+static struct sim *given_frank_host(void)
+{
+	struct exchange_limits limits = sim_limits;
+
+	limits.transfer.hide_refusals = false;
+	limits.requests.burst = 1000;
+	return given_host_with(&limits, "work", "personal", "bank");
+}
+
+static void then_asked(struct sim *sim, const char *name, bool wanted)
+{
+	given_lent(sim, name);
+	says(sim, name, "send personal");
+	g_assert_cmpuint(sim->questions->len, ==, wanted ? 1 : 0);
+	if (wanted)
+		user_says(sim, name, false);
+	sim_run(sim);
+}
+
+static void test_too_often(void)
+{
+	struct sim *sim = given_frank_host();
+
+	given_spent(sim, "work");
+	then_asked(sim, "work", false);
+	g_assert_cmpstr(sim->last_notice, ==, "too-often");
+	g_assert_cmpuint(sim->last_count, ==, 1);
+	/* Others are asked about. */
+	then_asked(sim, "bank", true);
+	sim_pass(sim, sim->limits.questions.interval_ms - 1);
+	then_asked(sim, "work", false);
+	sim_pass(sim, 1);
+	then_asked(sim, "work", true);
+	then_asked(sim, "work", false);
+	the_end(sim);
+}
+
+/* The user hears of it once, and later how many more there were; then no more. */
+static void test_too_often_is_told_once(void)
+{
+	struct sim *sim = given_frank_host();
+	unsigned n_before;
+
+	given_spent(sim, "work");
+	n_before = sim->n_notices;
+	for (int i = 0; i < 7; i++)
+		then_asked(sim, "work", false);
+	g_assert_cmpuint(sim->n_notices, ==, n_before + 1);
+	g_assert_cmpuint(sim->last_count, ==, 1);
+	sim_pass(sim, BUDGETS_NOTICE_MS - 1);
+	g_assert_cmpuint(sim->n_notices, ==, n_before + 1);
+	sim_pass(sim, 1);
+	g_assert_cmpuint(sim->n_notices, ==, n_before + 2);
+	g_assert_cmpuint(sim->last_count, ==, 6);
+	sim_pass(sim, 10 * BUDGETS_NOTICE_MS);
+	g_assert_cmpuint(sim->n_notices, ==, n_before + 2);
+	the_end(sim);
+}
+
+/* To the sender it is a refusal like any other. */
+static void test_too_often_looks_like_missing(void)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim *sim;
+	struct refusal missing, too_often;
+
+	limits.questions = (struct bucket_limits){.burst = 1, .interval_ms = 10000000};
+	sim = given_host_with(&limits, "work", "personal");
+	missing = refused_by(sim, "nobody");
+	g_assert_cmpint(missing.after_ms, ==, limits.transfer.ask_ms);
+	too_often = refused_by(sim, "personal");
+	then_same(&too_often, &missing);
+	g_assert_cmpstr(sim->last_notice, ==, "too-often");
+	the_end(sim);
+}
+
+/* What is left after so many sends to `to`: whether the next is asked. */
+static bool is_asked_after_sending_to(const char *to, enum policy_action action)
+{
+	struct sim *sim = given_frank_host();
+	bool asked;
+
+	sim->for_files = action;
+	for (unsigned i = 0; i < sim->limits.questions.burst; i++)
+		sends_and_is_answered(sim, "work", to, false);
+	sim->for_files = POLICY_ASK;
+	given_lent(sim, "work");
+	says(sim, "work", "send bank");
+	asked = sim->questions->len > 0;
+	the_end(sim);
+	return asked;
+}
+
+/* A VM cannot learn from what it has left whether a VM is there, denied, or was asked about. */
+static void test_what_is_left_tells_nothing(void)
+{
+	g_assert_false(is_asked_after_sending_to("nobody", POLICY_ASK));
+	g_assert_false(is_asked_after_sending_to("personal", POLICY_DENY));
+	g_assert_false(is_asked_after_sending_to("personal", POLICY_ASK));
+}
+
+static void test_allowed_costs_nothing(void)
+{
+	struct sim *sim = given_frank_host();
+
+	sim->for_files = POLICY_ALLOW;
+	for (unsigned i = 0; i < 2 * sim->limits.questions.burst; i++) {
+		then_reply(sends_and_is_answered(sim, "work", "personal", true), "ok delivered");
+		says(sim, "personal", "umount");
+	}
+	sim->for_files = POLICY_ASK;
+	then_asked(sim, "work", true);
+	the_end(sim);
+}
+
+/* A new domid, and a new uuid as `xl create` gives it. */
+static void test_reboot_gives_no_questions(void)
+{
+	struct sim *sim = given_frank_host();
+
+	given_spent(sim, "work");
+	sim_kill_vm(sim, vm(sim, "work"), true);
+	sim_run(sim);
+	sim_add_vm(sim, "work");
+	sim_run(sim);
+	then_asked(sim, "work", false);
+	the_end(sim);
+}
+
+static void test_another_name_gives_no_questions(void)
+{
+	struct sim *sim = given_frank_host();
+
+	given_spent(sim, "work");
+	sim_rename_vm(vm(sim, "work"), "play");
+	sim_run(sim);
+	given_lent(sim, "play");
+	says(sim, "play", "send personal");
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	/* Nor has whoever gets the old name more. */
+	sim_add_vm(sim, "work");
+	sim_run(sim);
+	then_asked(sim, "work", false);
+	the_end(sim);
+}
+
+static void test_too_often_for_a_disposable(void)
+{
+	struct sim *sim = given_frank_host();
+
+	given_spent(sim, "work");
+	sim->for_disposables = POLICY_ASK;
+	given_lent(sim, "work");
+	then_reply(says(sim, "work", "send disposable 1"), "error refused");
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	g_assert_cmpuint(sim_n_dispvms(sim), ==, 0);
+	then_state(sim, "work", TRANSFER_LENT);
+	sim_pass(sim, sim->limits.questions.interval_ms);
+	says(sim, "work", "send disposable 2");
+	g_assert_cmpuint(sim->questions->len, ==, 1);
+	user_says(sim, "work", false);
+	sim_run(sim);
+	then_asked(sim, "work", false);
+	the_end(sim);
+}
+
+/* With as many waiting as may, one that has none waiting is asked about, the others not. */
+static void test_too_many_wait(void)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim *sim;
+
+	limits.registry.max_waiting = 2;
+	limits.transfer.hide_refusals = false;
+	sim = given_host_with(&limits, "work", "bank", "mail", "personal");
+	given_asking(sim, "work", "personal");
+	given_asking(sim, "bank", "personal");
+	given_lent(sim, "work");
+	then_reply(says(sim, "work", "send personal"), "error refused");
+	g_assert_cmpuint(sim->questions->len, ==, 2);
+	given_asking(sim, "mail", "personal");
+	g_assert_cmpuint(sim->questions->len, ==, 3);
+	user_says(sim, "work", false);
+	user_says(sim, "bank", false);
+	sim_run(sim);
+	given_asking(sim, "bank", "personal");
+	the_end(sim);
+}
+
+/* New limits are in force at once; what was spent under the old ones does not lock anybody out. */
+static void test_other_limits_for_questions(void)
+{
+	struct sim *sim = given_frank_host();
+
+	given_spent(sim, "work");
+	sim->limits.questions.interval_ms = 1000;
+	exchange_set_limits(sim->x, &sim->limits);
+	sim_pass(sim, 1000);
+	g_hash_table_remove_all(sim->asked); /* what it counts is by one limit */
+	then_asked(sim, "work", true);
+	the_end(sim);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -608,6 +842,16 @@ int main(int argc, char **argv)
 		test_block_answers_what_is_asked_of_a_disposable);
 	RULE("restart-while-refusing", test_restart_while_refusing);
 	RULE("restart-before-a-denied-one-is-frozen", test_restart_before_a_denied_one_is_frozen);
+	RULE("too-often", test_too_often);
+	RULE("too-often-is-told-once", test_too_often_is_told_once);
+	RULE("too-often-looks-like-missing", test_too_often_looks_like_missing);
+	RULE("what-is-left-tells-nothing", test_what_is_left_tells_nothing);
+	RULE("allowed-costs-nothing", test_allowed_costs_nothing);
+	RULE("reboot-gives-no-questions", test_reboot_gives_no_questions);
+	RULE("another-name-gives-no-questions", test_another_name_gives_no_questions);
+	RULE("too-often-for-a-disposable", test_too_often_for_a_disposable);
+	RULE("too-many-wait", test_too_many_wait);
+	RULE("other-limits-for-questions", test_other_limits_for_questions);
 	RULE("restart-ends-blocks", test_restart_ends_blocks);
 	RULE("restart-while-allowed-one-is-queued", test_restart_while_allowed_one_is_queued);
 	RULE("restart", test_restart);

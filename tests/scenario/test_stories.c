@@ -76,7 +76,7 @@ static void test_many_times(void)
 	for (int i = 0; i < 20; i++) {
 		given_delivered(sim, "work", "personal");
 		then_reply(says(sim, "personal", "umount"), "ok");
-		sim_pass(sim, 5000);
+		sim_pass(sim, sim_limits.questions.interval_ms);
 	}
 	the_end(sim);
 }
@@ -462,7 +462,7 @@ static void test_deleted_mailbox(void)
 	}
 	g_assert_false(vm(sim, "work")->has_mailbox);
 	then_reply(says(sim, "personal", "new"), "ok xvdg");
-	sim_pass(sim, sim_limits.request_interval_ms);
+	sim_pass(sim, sim_limits.requests.interval_ms);
 	g_assert_true(vm(sim, "work")->has_mailbox);
 	the_end(sim);
 }
@@ -474,7 +474,7 @@ static void test_flood(void)
 	struct sim *sim = given_host("work", "personal");
 	struct sim_request *last;
 
-	for (unsigned i = 0; i < sim_limits.request_burst; i++)
+	for (unsigned i = 0; i < sim_limits.requests.burst; i++)
 		then_reply(says(sim, "work", "umount"), "error no-pendrive");
 	/* That was its burst; now it is held, and its request stays in its mailbox. */
 	last = says(sim, "work", "umount");
@@ -482,19 +482,19 @@ static void test_flood(void)
 	/* Others are served at once. */
 	then_reply(says(sim, "personal", "umount"), "error no-pendrive");
 	g_assert_false(last->taken);
-	sim_pass(sim, sim_limits.request_interval_ms);
+	sim_pass(sim, sim_limits.requests.interval_ms);
 	then_reply(last, "error no-pendrive");
 	/* From then on one in each interval. */
 	for (int i = 0; i < 5; i++) {
 		struct sim_request *r = says(sim, "work", "umount");
 
 		g_assert_false(r->taken);
-		sim_pass(sim, sim_limits.request_interval_ms);
+		sim_pass(sim, sim_limits.requests.interval_ms);
 		then_reply(r, "error no-pendrive");
 	}
 	/* And a burst again when it has been quiet for long enough. */
-	sim_pass(sim, sim_limits.request_interval_ms * sim_limits.request_burst);
-	for (unsigned i = 0; i < sim_limits.request_burst; i++)
+	sim_pass(sim, sim_limits.requests.interval_ms * sim_limits.requests.burst);
+	for (unsigned i = 0; i < sim_limits.requests.burst; i++)
 		then_reply(says(sim, "work", "umount"), "error no-pendrive");
 	the_end(sim);
 }
@@ -509,7 +509,7 @@ static void test_asker_cannot_be_identified(void)
 	r = says(sim, "work", "new");
 	g_assert_false(r->taken);
 	sim->identify_fails = false;
-	sim_pass(sim, sim_limits.request_interval_ms);
+	sim_pass(sim, sim_limits.requests.interval_ms);
 	then_reply(r, "ok xvdg");
 	the_end(sim);
 }
@@ -518,7 +518,7 @@ static void test_held_vm_dies(void)
 {
 	struct sim *sim = given_host("work", "personal");
 
-	for (unsigned i = 0; i <= sim_limits.request_burst; i++)
+	for (unsigned i = 0; i <= sim_limits.requests.burst; i++)
 		says(sim, "work", "umount");
 	sim_kill_vm(sim, vm(sim, "work"), true);
 	sim_run(sim);

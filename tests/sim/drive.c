@@ -441,7 +441,9 @@ struct sim *drive_new(const struct choices *c)
 	limits.transfer.hide_refusals = !one_in(c, 3);
 	limits.registry.max_queue = 1 + below(c, 3);
 	limits.registry.max_pendrives_per_vm = 1 + below(c, 4);
-	limits.request_burst = 1 + below(c, 10);
+	limits.requests.burst = 1 + below(c, 10);
+	limits.questions.burst = 1 + below(c, 6);
+	limits.registry.max_waiting = 1 + below(c, 5);
 	limits.dispvm.max_per_opener = 1 + below(c, 3);
 	limits.dispvm.max_total = 1 + below(c, 5);
 	limits.dispvm.pool = one_in(c, 2) ? below(c, 3) : 0;

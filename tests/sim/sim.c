@@ -35,6 +35,7 @@ const struct exchange_limits sim_limits = {
 			.max_bytes_per_vm = 400 * MIB,
 			.max_bytes_total = 1000 * MIB,
 			.max_queue = 2,
+			.max_waiting = 5,
 		},
 	.dispvm =
 		{
@@ -46,8 +47,8 @@ const struct exchange_limits sim_limits = {
 			.max_total = 5,
 		},
 	.pool_keep_free = 1000 * MIB,
-	.request_interval_ms = 500,
-	.request_burst = 20,
+	.requests = {.burst = 20, .interval_ms = 500},
+	.questions = {.burst = 5, .interval_ms = 25000},
 };
 
 /* ---- telling ---- */
@@ -115,6 +116,10 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->stale = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->allowed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	sim->asked = g_hash_table_new_full(
+		g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_array_unref);
+	sim->counted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	sim->approved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
@@ -143,6 +148,9 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->approved);
 	g_hash_table_destroy(sim->allowed);
 	g_hash_table_destroy(sim->blocked);
+	g_hash_table_destroy(sim->asked);
+	g_hash_table_destroy(sim->counted);
+	g_hash_table_destroy(sim->told);
 	g_hash_table_destroy(sim->plans);
 	g_hash_table_destroy(sim->dispvms);
 	g_array_free(sim->seen, TRUE);
@@ -185,6 +193,9 @@ static void on_notice(void *arg, const struct exchange_notice *notice)
 	if (!notice->receiver[0])
 		sim->n_notices++;
 	g_strlcpy(sim->last_notice, notice->what, sizeof sim->last_notice);
+	sim->last_count = notice->count;
+	if (strcmp(notice->what, "too-often") == 0)
+		sim_check_told(sim, notice->vm);
 	sim_trace(sim, "the user is told: %s, of %s to %s: %s", notice->what, notice->vm,
 		notice->receiver, notice->reason);
 }
@@ -267,6 +278,8 @@ void sim_stop(struct sim *sim)
 			g_array_remove_index(sim->jobs, i);
 	g_array_set_size(sim->questions, 0);
 	g_hash_table_remove_all(sim->blocked);
+	g_hash_table_remove_all(sim->asked);
+	g_hash_table_remove_all(sim->told);
 	g_hash_table_remove_all(sim->stale);
 	g_hash_table_remove_all(sim->places);
 	sim->surveying = sim->survey_again = false;

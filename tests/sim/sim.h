@@ -144,6 +144,9 @@ struct sim {
 	GHashTable *approved; /* images that the user said yes to */
 	GHashTable *allowed;  /* images that the policy allowed to be sent */
 	GHashTable *blocked;  /* name -> when that ends: as the daemon that runs was told */
+	GHashTable *asked; /* "name ...", "uuid ..." -> when it caused questions; of this daemon */
+	GHashTable *counted; /* images whose question is among those */
+	GHashTable *told;    /* name -> when the user was told that it asks too often, last */
 	GHashTable *plans;   /* number -> struct domain_plan: what the domains port was asked for */
 	GHashTable *dispvms; /* number -> struct dispvm, as it was written down last */
 	GArray *seen;        /* struct domain_seen: what the last look at the domains saw */
@@ -176,6 +179,7 @@ struct sim {
 	unsigned n_saved, n_unchanged, n_lost; /* how transactions ended */
 	unsigned n_notices, n_prepared;
 	char last_notice[32]; /* what the user was told last; empty: nothing */
+	unsigned last_count;  /* and how many of them */
 	bool quiet;           /* the policy says notify=no */
 	bool trace;
 	char *violation;
@@ -282,6 +286,10 @@ void sim_do_domain_job(struct sim *sim, const struct sim_job *job);
 void sim_tell_domain_event(struct sim *sim, const struct sim_job *job);
 /* A step of a DisposableVM is being written down. */
 void sim_check_dispvm_step(struct sim *sim, const struct dispvm *d);
+/* A step of a transfer is being written down: if it leads to a question, there may be one more. */
+void sim_check_budget(struct sim *sim, const struct transfer *t);
+/* The user is told that a VM asks too often. */
+void sim_check_told(struct sim *sim, const char *vm);
 /* A pendrive is being attached to its receiver. */
 void sim_check_delivery(struct sim *sim, const struct transfer *t, struct sim_vm *vm);
 void sim_check_dispvms(struct sim *sim);

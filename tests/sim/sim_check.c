@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "budgets.h"
 #include "record.h"
 #include "sim.h"
 
@@ -225,6 +226,70 @@ static void check_quotas(struct sim *sim, const struct checking *c)
 			sim_violate(sim, "%u wait for the free slot of %s", share.n_waiting,
 				vm->id.name);
 	}
+}
+
+/* ---- how often the user is asked ---- */
+
+/* One more at this time, of whom the key names. In no span of time may there be too many. */
+static void count_asked(struct sim *sim, const char *key)
+{
+	const struct bucket_limits *l = &sim->limits.questions;
+	GArray *times = g_hash_table_lookup(sim->asked, key);
+
+	if (!times) {
+		times = g_array_new(FALSE, FALSE, sizeof(int64_t));
+		g_hash_table_insert(sim->asked, g_strdup(key), times);
+	}
+	g_array_append_val(times, sim->now_ms);
+	for (guint i = 0; i < times->len; i++) {
+		int64_t span_ms = sim->now_ms - g_array_index(times, int64_t, i);
+
+		if (times->len - i > l->burst + span_ms / l->interval_ms)
+			sim_violate(sim, "%s caused %u questions within %" PRIi64 " ms", key,
+				times->len - i, span_ms);
+	}
+}
+
+struct asked_now {
+	const char *uuid;
+	unsigned n_own, n_all;
+};
+
+static void count_waiting(void *arg, const struct transfer *t)
+{
+	struct asked_now *now = arg;
+
+	if (t->state != TRANSFER_ASKING && (t->state != TRANSFER_FREEZING || !t->ask))
+		return;
+	now->n_all++;
+	if (strcmp(t->sender.uuid, now->uuid) == 0)
+		now->n_own++;
+}
+
+void sim_check_budget(struct sim *sim, const struct transfer *t)
+{
+	g_autofree char *name = g_strconcat("name ", t->sender.name, NULL);
+	g_autofree char *uuid = g_strconcat("uuid ", t->sender.uuid, NULL);
+	struct asked_now now = {.uuid = t->sender.uuid};
+
+	if (t->state != TRANSFER_FREEZING || !t->ask ||
+		!g_hash_table_add(sim->counted, g_strdup(t->image)))
+		return;
+	count_asked(sim, name);
+	count_asked(sim, uuid);
+	exchange_visit(sim->x, count_waiting, &now);
+	if (now.n_own > 1 && now.n_all > sim->limits.registry.max_waiting)
+		sim_violate(sim, "%u questions wait, and %s has %u of them", now.n_all,
+			t->sender.name, now.n_own);
+}
+
+void sim_check_told(struct sim *sim, const char *vm)
+{
+	const int64_t *last_ms = g_hash_table_lookup(sim->told, vm);
+
+	if (last_ms && sim->now_ms - *last_ms < BUDGETS_NOTICE_MS)
+		sim_violate(sim, "the user is told twice that %s asks too often", vm);
+	g_hash_table_replace(sim->told, g_strdup(vm), g_memdup2(&sim->now_ms, sizeof sim->now_ms));
 }
 
 void sim_check(struct sim *sim)

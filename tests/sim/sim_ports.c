@@ -32,6 +32,7 @@ static void put_record(struct sim *sim, const struct transfer *t)
 		g_hash_table_remove(sim->records, &t->id);
 		return;
 	}
+	sim_check_budget(sim, t);
 	record_format(t, text);
 	g_hash_table_replace(sim->records, g_memdup2(&t->id, sizeof t->id), g_strdup(text));
 }

@@ -654,7 +654,7 @@ class DaemonTest(StoreTest):
     def make_config(self, config=None):
         """`config` over the class's own over what suits a test; no file has to be large."""
         whole = {"pendrives": {"directory": self.images, "default-size": "64M", "reserve": "0"},
-                 "questions": {"hide-refusals": "no"}}
+                 "questions": {"hide-refusals": "no", "burst": "1000"}}
         for groups in (self.config, config or {}):
             for group, keys in groups.items():
                 whole[group] = {**whole.get(group, {}), **keys}

@@ -10,6 +10,7 @@ import subprocess
 import unittest
 
 import storebox
+import test_policy
 
 OUT = storebox.OUTGOING
 IN = storebox.INCOMING
@@ -225,7 +226,7 @@ class Person(AgentTest):
         self.wait_nothing_left()
 
 
-class Hidden(storebox.DaemonTest):
+class Hidden(test_policy.PolicyBox, storebox.DaemonTest):
     """hide-refusals: a VM cannot tell a no from no answer, nor from a VM that is not there."""
     config = {"questions": {"hide-refusals": "yes", "timeout": "1"}}
 
@@ -246,6 +247,7 @@ class Hidden(storebox.DaemonTest):
         return reply, seen, (times[1] - times[0]) % 86400
 
     def test_all_refusals_look_the_same(self):
+        """Whatever the reason: no VM, no answer, a death, a no, the policy, too often, a block."""
         def destroy_receiver():
             self.wait_record(self.work, "asking")
             self.personal.destroy()
@@ -256,6 +258,17 @@ class Hidden(storebox.DaemonTest):
         agent = self.box.start_agent("--no")
         cases["no"] = self.refused("other")
         agent.kill()
+        self.write("qubes.Pendrive * @anyvm @anyvm deny\n")
+        cases["denied"] = self.refused("other")
+        self.write("qubes.Pendrive * @anyvm @anyvm ask\n")
+        self.reload({"burst": "1", "interval": "86400"})  # and that one was spent above
+        asked = self.box.log("daemon").count("asks too often: refused, unasked")
+        cases["too often"] = self.refused("other")
+        self.assertEqual(self.box.log("daemon").count("asks too often: refused, unasked"), asked + 1)
+        self.reload({})
+        self.box.ctl("block", "work")
+        cases["blocked"] = self.refused("other")
+        self.wait_log("VM work is blocked: refused, unasked")
         reply, seen, _ = cases["no such VM"]
         self.assert_error(reply, "refused")
         for name, (other_reply, other_seen, took_s) in cases.items():
@@ -263,6 +276,14 @@ class Hidden(storebox.DaemonTest):
                 self.assertEqual((other_reply, other_seen), (reply, seen))
                 self.assertGreaterEqual(took_s, 1.0)
                 self.assertLess(took_s, 3.0)
+
+    def reload(self, questions):
+        """[questions], over the class's own."""
+        before = self.box.log("daemon").count("was read again")
+        self.box.write_config(self.make_config({"questions": questions}))
+        self.box.daemon.process.send_signal(signal.SIGHUP)
+        storebox.until(lambda: self.box.log("daemon").count("was read again") > before,
+                       "the configuration to be read")
 
     def test_a_no_does_not_move_the_time_of_the_answer(self):
         self.lend(self.work)

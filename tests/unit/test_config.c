@@ -83,8 +83,8 @@ static void assert_same(const struct config *a, const struct config *b)
 	g_assert_cmpuint(a->limits.dispvm.pool, ==, b->limits.dispvm.pool);
 	g_assert_cmpuint(a->limits.pool_keep_free, ==, b->limits.pool_keep_free);
 	g_assert_cmpuint(g_hash_table_size(a->labels), ==, g_hash_table_size(b->labels));
-	g_assert_cmpint(a->limits.request_interval_ms, ==, b->limits.request_interval_ms);
-	g_assert_cmpuint(a->limits.request_burst, ==, b->limits.request_burst);
+	g_assert_cmpint(a->limits.requests.interval_ms, ==, b->limits.requests.interval_ms);
+	g_assert_cmpuint(a->limits.requests.burst, ==, b->limits.requests.burst);
 }
 
 /* A host that nobody configured: what the shipped file and the man page promise. */
@@ -128,8 +128,11 @@ static void test_defaults(void)
 	g_assert_cmpint(c.limits.transfer.queue_ms, ==, 3600000);
 	g_assert_cmpint(c.limits.transfer.attach_ms, ==, 60000);
 	g_assert_cmpint(c.limits.transfer.detach_ms, ==, 10000);
-	g_assert_cmpuint(c.limits.request_burst, ==, 20);
-	g_assert_cmpint(c.limits.request_interval_ms, ==, 500);
+	g_assert_cmpuint(c.limits.requests.burst, ==, 20);
+	g_assert_cmpint(c.limits.requests.interval_ms, ==, 500);
+	g_assert_cmpuint(c.limits.questions.burst, ==, 4);
+	g_assert_cmpint(c.limits.questions.interval_ms, ==, 30000);
+	g_assert_cmpuint(c.limits.registry.max_waiting, ==, 64);
 	/* The core's contract: every limit above 0. */
 	g_assert_cmpint(c.limits.transfer.make_ms, >, 0);
 	g_assert_cmpint(c.limits.transfer.force_ms, ==, 60000);
@@ -192,6 +195,11 @@ static const struct {
 		G_STRUCT_OFFSET(struct config, limits.transfer.hide_refusals), 1, FALSE},
 	{"[questions]\nhide-refusals = false\n",
 		G_STRUCT_OFFSET(struct config, limits.transfer.hide_refusals), 1, FALSE},
+	{"[questions]\nburst = 1\n", G_STRUCT_OFFSET(struct config, limits.questions.burst), 4, 1},
+	{"[questions]\ninterval = 31536000\n",
+		G_STRUCT_OFFSET(struct config, limits.questions.interval_ms), 8,
+		G_GUINT64_CONSTANT(31536000000)},
+	{"[questions]\nmax-waiting = 200\n", REGISTRY(max_waiting, 4), 200},
 	{"[questions]\nmax-queue = 10000\n", REGISTRY(max_queue, 4), 10000},
 	{"[timeouts]\nlent = 60\n", TRANSFER(lent_ms), 60000},
 	{"[timeouts]\ndelivered = 61\n", TRANSFER(delivered_ms), 61000},
@@ -199,12 +207,12 @@ static const struct {
 	{"[timeouts]\nattach = 63\n", TRANSFER(attach_ms), 63000},
 	{"[timeouts]\ndetach = 64\n", TRANSFER(detach_ms), 64000},
 	{"[timeouts]\nrelease = 65\n", TRANSFER(force_ms), 65000},
-	{"[requests]\nburst = 1\n", G_STRUCT_OFFSET(struct config, limits.request_burst), 4, 1},
+	{"[requests]\nburst = 1\n", G_STRUCT_OFFSET(struct config, limits.requests.burst), 4, 1},
 	{"[requests]\nper-minute = 60\n",
-		G_STRUCT_OFFSET(struct config, limits.request_interval_ms), 8, 1000},
+		G_STRUCT_OFFSET(struct config, limits.requests.interval_ms), 8, 1000},
 	/* The fastest that is allowed must not make the interval 0. */
 	{"[requests]\nper-minute = 60000\n",
-		G_STRUCT_OFFSET(struct config, limits.request_interval_ms), 8, 1},
+		G_STRUCT_OFFSET(struct config, limits.requests.interval_ms), 8, 1},
 };
 
 static void test_keys(void)
@@ -262,6 +270,9 @@ static const struct {
 	{"a key in capitals", "[pendrives]\nReserve = 1G\n", "[pendrives] Reserve"},
 	{"a translated key", "[questions]\ntimeout[de] = 5\n", "[questions] timeout[de]"},
 	{"no value", "[questions]\ntimeout =\n", "[questions] timeout"},
+	{"no question at all", "[questions]\nburst = 0\n", "[questions] burst"},
+	{"questions without a pause", "[questions]\ninterval = 0\n", "[questions] interval"},
+	{"more waiting than an agent takes", "[questions]\nmax-waiting = 201\n", "from 1 to 200"},
 	{"a word for a number", "[questions]\ntimeout = soon\n", "[questions] timeout = soon"},
 	{"a negative number", "[questions]\ntimeout = -1\n", "from 1 to 31536000"},
 	{"below the least", "[questions]\ntimeout = 0\n", "from 1 to 31536000"},
@@ -384,7 +395,7 @@ static void test_shipped_uncommented(void)
 	load_good(said->str, &c);
 	load_good("", &normal);
 	assert_same(&c, &normal);
-	g_assert_cmpuint(n, ==, 29);
+	g_assert_cmpuint(n, ==, 32);
 	config_clear(&c);
 	config_clear(&normal);
 }

@@ -20,6 +20,7 @@ static struct registry new_registry(void)
 				.max_bytes_per_vm = 300 * MIB,
 				.max_bytes_total = 500 * MIB,
 				.max_queue = 2,
+				.max_waiting = 4,
 			},
 	};
 }
@@ -366,6 +367,32 @@ static void test_leave_queue(void)
 	registry_update(&e[0]);
 }
 
+/* Questions of its own and of all that wait; whether it may have one more. */
+static const struct {
+	unsigned n_own, n_all;
+	bool may;
+} questions[] = {
+	{0, 0, true},
+	{0, 4, true},
+	{0, 100, true},
+	{1, 3, true},
+	{3, 3, true},
+	{1, 4, false},
+	{4, 4, false},
+	{2, 100, false},
+};
+
+static void test_may_ask(void)
+{
+	struct registry r = new_registry();
+
+	for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
+		g_test_message("%u of %u", questions[i].n_own, questions[i].n_all);
+		g_assert_cmpint(registry_may_ask(&r, questions[i].n_own, questions[i].n_all), ==,
+			questions[i].may);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -380,5 +407,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/registry/update-of-another", test_update_of_another);
 	g_test_add_func("/registry/queue", test_queue);
 	g_test_add_func("/registry/leave-queue", test_leave_queue);
+	g_test_add_func("/registry/may-ask", test_may_ask);
 	return g_test_run();
 }
