@@ -555,12 +555,56 @@ static void feed_send(struct exchange *x, const struct vm_node *vm, struct trans
 	feed_with(x, e, event, turn);
 }
 
+/* ---- blocked VMs ---- */
+
+static void write_blocked(struct exchange *x, const char *name, gint64 until_ms)
+{
+	struct blocked_vm b = {.until_ms = until_ms};
+	int rc;
+
+	strcpy(b.name, name);
+	rc = x->ports.store.put_blocked(x->ports.store.ctx, &b);
+	if (rc < 0)
+		g_warning("cannot write into xenstore that VM %s is blocked: %s; it is until "
+			  "qfilexchgd stops",
+			name, g_strerror(-rc));
+}
+
+static void drop_blocked(struct exchange *x, const char *name)
+{
+	int rc = x->ports.store.drop_blocked(x->ports.store.ctx, name);
+
+	if (rc < 0)
+		g_warning("cannot remove from xenstore that VM %s is blocked: %s; it will be again "
+			  "when qfilexchgd was restarted, unless its time is over by then",
+			name, g_strerror(-rc));
+}
+
+static void load_one_blocked(void *arg, const char *untrusted_text, size_t len)
+{
+	struct exchange *x = arg;
+	struct blocked_vm b;
+	enum record_result result = blocked_record_parse(untrusted_text, len, &b);
+
+	if (result != RECORD_OK) {
+		g_warning("a record of a blocked VM in xenstore is %s; that VM is not blocked",
+			result == RECORD_OTHER_VERSION ? "of another release" : "damaged");
+	} else if (b.until_ms <= exchange_now_ms(x)) {
+		drop_blocked(x, b.name);
+	} else {
+		g_message("VM %s is blocked", b.name);
+		g_hash_table_replace(
+			x->blocked, g_strdup(b.name), g_memdup2(&b.until_ms, sizeof b.until_ms));
+	}
+}
+
 static gboolean is_blocked(struct exchange *x, const char *name)
 {
 	const gint64 *until_ms = g_hash_table_lookup(x->blocked, name);
 
 	if (until_ms && *until_ms <= exchange_now_ms(x)) {
 		g_hash_table_remove(x->blocked, name);
+		drop_blocked(x, name);
 		return FALSE;
 	}
 	return until_ms != NULL;
@@ -1248,6 +1292,8 @@ int exchange_start(struct exchange *x)
 	rc = x->ports.store.load_records(x->ports.store.ctx, recover_record, x);
 	if (rc == 0)
 		rc = disposables_load(x);
+	if (rc == 0)
+		rc = x->ports.store.load_blocked(x->ports.store.ctx, load_one_blocked, x);
 	if (rc < 0)
 		return rc;
 	recover(x);
@@ -1392,10 +1438,9 @@ void exchange_block(struct exchange *x, const char *name, int64_t ms)
 {
 	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint64));
 	struct of_sender of = {.name = name, .ids = ids};
-	gint64 *until_ms = g_new(gint64, 1);
+	gint64 at_ms = ms > 0 ? exchange_now_ms(x) + ms : CLOCK_NEVER;
 
-	*until_ms = ms > 0 ? exchange_now_ms(x) + ms : CLOCK_NEVER;
-	g_hash_table_replace(x->blocked, g_strdup(name), until_ms);
+	g_hash_table_replace(x->blocked, g_strdup(name), g_memdup2(&at_ms, sizeof at_ms));
 	g_message("VM %s is blocked", name);
 	g_tree_foreach(x->transfers, collect_asked, &of);
 	for (guint i = 0; i < ids->len; i++) {
@@ -1403,6 +1448,8 @@ void exchange_block(struct exchange *x, const char *name, int64_t ms)
 
 		answer_no(x, id);
 	}
+	/* Only now: a daemon that reads it has no question of that VM to take up. */
+	write_blocked(x, name, at_ms);
 	exchange_notify(x, &(struct exchange_notice){.what = "blocked", .vm = name});
 }
 
@@ -1410,8 +1457,10 @@ bool exchange_unblock(struct exchange *x, const char *name)
 {
 	bool was = g_hash_table_remove(x->blocked, name);
 
-	if (was)
+	if (was) {
 		g_message("VM %s is not blocked any more", name);
+		drop_blocked(x, name);
+	}
 	return was;
 }
 

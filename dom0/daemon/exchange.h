@@ -111,7 +111,8 @@ bool exchange_prepare(struct exchange *x);
 /*
  * Everything that the VM of that name sends is refused, unasked, for so many milliseconds; 0: until
  * it is unblocked. It reads what it would for a VM that does not exist. A question about something
- * of it that is open now is answered with no.
+ * of it that is open now is answered with no. It holds for the next daemon as well, and ends with
+ * the host. `name` is a VM's name (qpen_is_vm_name).
  */
 void exchange_block(struct exchange *x, const char *name, int64_t ms);
 /* False: it was not blocked. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blocked_record.h"
 #include "dispvm.h"
 #include "reply.h"
 #include "transfer.h"
@@ -60,6 +61,10 @@ struct store_port {
 	/* 0 or -errno. */
 	int (*load_records)(void *ctx, store_record_fn fn, void *arg);
 	int (*load_dispvms)(void *ctx, store_record_fn fn, void *arg);
+	/* The record of a blocked VM, written or removed. Each 0 or -errno. */
+	int (*put_blocked)(void *ctx, const struct blocked_vm *b);
+	int (*drop_blocked)(void *ctx, const char *name);
+	int (*load_blocked)(void *ctx, store_record_fn fn, void *arg);
 };
 
 #endif

@@ -410,6 +410,39 @@ static int load_dispvms(void *ctx, store_record_fn fn, void *arg)
 	return load(ctx, STORE_DISPVMS, fn, arg);
 }
 
+/* A name may have characters that a path in xenstore may not: it is written in hexadecimal. */
+static void blocked_path(char out[XS_PATH_MAX], const char *name)
+{
+	int at = g_snprintf(out, XS_PATH_MAX, STORE_BLOCKED "/");
+
+	for (; *name; name++)
+		at += g_snprintf(out + at, XS_PATH_MAX - (gulong)at, "%02x", (unsigned char)*name);
+}
+
+static int put_blocked(void *ctx, const struct blocked_vm *b)
+{
+	struct store_xs *s = ctx;
+	char path[XS_PATH_MAX], text[RECORD_MAX];
+
+	blocked_path(path, b->name);
+	blocked_record_format(b, text);
+	return xs_put(s->c, XBT_NULL, path, text);
+}
+
+static int drop_blocked(void *ctx, const char *name)
+{
+	struct store_xs *s = ctx;
+	char path[XS_PATH_MAX];
+
+	blocked_path(path, name);
+	return xs_remove(s->c, XBT_NULL, path);
+}
+
+static int load_blocked(void *ctx, store_record_fn fn, void *arg)
+{
+	return load(ctx, STORE_BLOCKED, fn, arg);
+}
+
 /* ---- life ---- */
 
 struct store_xs *store_xs_create(struct xs_conn *c, const struct port_events *events)
@@ -425,6 +458,8 @@ struct store_xs *store_xs_create(struct xs_conn *c, const struct port_events *ev
 		rc = xs_make_node(c, XBT_NULL, STORE_RECORDS, 0, XS_PERM_NONE);
 	if (rc == 0)
 		rc = xs_make_node(c, XBT_NULL, STORE_DISPVMS, 0, XS_PERM_NONE);
+	if (rc == 0)
+		rc = xs_make_node(c, XBT_NULL, STORE_BLOCKED, 0, XS_PERM_NONE);
 	if (rc < 0) {
 		g_critical(
 			"cannot make /qfilexchgd in xenstore: %s (is this dom0?)", g_strerror(-rc));
@@ -463,5 +498,8 @@ struct store_port store_xs_port(struct store_xs *s)
 		.commit = commit,
 		.load_records = load_records,
 		.load_dispvms = load_dispvms,
+		.put_blocked = put_blocked,
+		.drop_blocked = drop_blocked,
+		.load_blocked = load_blocked,
 	};
 }

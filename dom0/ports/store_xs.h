@@ -10,6 +10,7 @@
 /* Where the records stand: dom0's alone. */
 #define STORE_RECORDS "/qfilexchgd/transfers"
 #define STORE_DISPVMS "/qfilexchgd/disposables"
+#define STORE_BLOCKED "/qfilexchgd/blocked"
 
 struct store_xs;
 

@@ -506,23 +506,82 @@ static void test_restart_before_a_denied_one_is_frozen(void)
 	the_end(sim);
 }
 
-/* The next daemon knows nothing of blocks, but what one refused stays refused. */
-static void test_restart_ends_blocks(void)
+static void count_any_blocked(void *arg, const char *name, int64_t left_ms)
 {
-	struct sim *sim = given_host("work", "personal");
-	struct sim_request *r = given_asking(sim, "work", "personal");
+	(void)name;
+	g_assert_cmpint(left_ms, >=, 0);
+	(*(unsigned *)arg)++;
+}
+
+static unsigned n_blocked(struct sim *sim)
+{
 	unsigned n = 0;
 
+	exchange_visit_blocked(sim->x, count_any_blocked, &n);
+	return n;
+}
+
+/* The next daemon knows of blocks, until when they are, and of those that were ended. */
+static void test_restart_keeps_blocks(void)
+{
+	struct sim *sim = given_host("work", "bank", "personal");
+	struct sim_request *r = given_asking(sim, "work", "personal");
+
 	sim_block(sim, "work", 0);
+	sim_block(sim, "bank", 10000000);
 	sim_stop(sim);
 	sim_start(sim);
 	sim_run(sim);
-	exchange_visit_blocked(sim->x, count_blocked, &n);
-	g_assert_cmpuint(n, ==, 0);
+	g_assert_cmpuint(n_blocked(sim), ==, 2);
 	then_state(sim, "work", TRANSFER_REFUSING);
 	sim_pass(sim, sim->limits.transfer.ask_ms);
 	then_reply(r, "error refused");
+	given_lent(sim, "work");
+	says(sim, "work", "send personal");
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	g_assert_true(sim_unblock(sim, "work"));
+	sim_stop(sim);
+	sim_start(sim);
+	g_assert_cmpuint(n_blocked(sim), ==, 1);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
 	given_asking(sim, "work", "personal");
+	the_end(sim);
+}
+
+/* It ends when it would have, while no daemon runs and right after the start. */
+static void test_block_ends_after_a_restart(void)
+{
+	struct sim *sim = given_host("work", "bank", "personal");
+
+	sim_block(sim, "work", 1000000);
+	sim_block(sim, "bank", 1000001);
+	sim_stop(sim);
+	sim->now_ms += 1000000;
+	sim_start(sim);
+	g_assert_cmpuint(n_blocked(sim), ==, 1);
+	g_assert_cmpuint(g_hash_table_size(sim->blocked_records), ==, 1);
+	given_asking(sim, "work", "personal");
+	given_lent(sim, "bank");
+	sim_pass(sim, 1);
+	g_assert_cmpuint(n_blocked(sim), ==, 0);
+	says(sim, "bank", "send personal");
+	then_state(sim, "bank", TRANSFER_ASKING);
+	g_assert_cmpuint(g_hash_table_size(sim->blocked_records), ==, 0);
+	the_end(sim);
+}
+
+/* Where xenstore takes nothing it holds as long as the daemon. */
+static void test_block_that_cannot_be_written(void)
+{
+	struct sim *sim = given_host("work", "personal");
+
+	sim->commit_fails = true;
+	sim_block(sim, "work", 0);
+	sim->commit_fails = false;
+	g_assert_cmpuint(n_blocked(sim), ==, 1);
+	sim_stop(sim);
+	sim_start(sim);
+	g_assert_cmpuint(n_blocked(sim), ==, 0);
 	the_end(sim);
 }
 
@@ -852,7 +911,9 @@ int main(int argc, char **argv)
 	RULE("too-often-for-a-disposable", test_too_often_for_a_disposable);
 	RULE("too-many-wait", test_too_many_wait);
 	RULE("other-limits-for-questions", test_other_limits_for_questions);
-	RULE("restart-ends-blocks", test_restart_ends_blocks);
+	RULE("restart-keeps-blocks", test_restart_keeps_blocks);
+	RULE("block-ends-after-a-restart", test_block_ends_after_a_restart);
+	RULE("block-that-cannot-be-written", test_block_that_cannot_be_written);
 	RULE("restart-while-allowed-one-is-queued", test_restart_while_allowed_one_is_queued);
 	RULE("restart", test_restart);
 	return g_test_run();

@@ -116,6 +116,7 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->stale = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	sim->allowed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	sim->blocked_records = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	sim->asked = g_hash_table_new_full(
 		g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_array_unref);
 	sim->counted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -148,6 +149,7 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->approved);
 	g_hash_table_destroy(sim->allowed);
 	g_hash_table_destroy(sim->blocked);
+	g_hash_table_destroy(sim->blocked_records);
 	g_hash_table_destroy(sim->asked);
 	g_hash_table_destroy(sim->counted);
 	g_hash_table_destroy(sim->told);
@@ -268,6 +270,19 @@ void sim_start(struct sim *sim)
 	restart_crashed(sim);
 }
 
+/* The next daemon knows of what was written down. */
+static void remember_blocked(struct sim *sim)
+{
+	GHashTableIter iter;
+	gpointer name, until_ms;
+
+	g_hash_table_remove_all(sim->blocked);
+	g_hash_table_iter_init(&iter, sim->blocked_records);
+	while (g_hash_table_iter_next(&iter, &name, &until_ms))
+		g_hash_table_insert(
+			sim->blocked, g_strdup(name), g_memdup2(until_ms, sizeof(int64_t)));
+}
+
 void sim_stop(struct sim *sim)
 {
 	sim_trace(sim, "the daemon is gone");
@@ -277,7 +292,7 @@ void sim_stop(struct sim *sim)
 		if (g_array_index(sim->jobs, struct sim_job, i).kind >= SIM_MAKE)
 			g_array_remove_index(sim->jobs, i);
 	g_array_set_size(sim->questions, 0);
-	g_hash_table_remove_all(sim->blocked);
+	remember_blocked(sim);
 	g_hash_table_remove_all(sim->asked);
 	g_hash_table_remove_all(sim->told);
 	g_hash_table_remove_all(sim->stale);
@@ -945,8 +960,15 @@ void sim_block(struct sim *sim, const char *name, int64_t ms)
 
 bool sim_unblock(struct sim *sim, const char *name)
 {
+	bool was;
+
+	sim_trace(sim, "the user unblocks %s", name);
 	g_hash_table_remove(sim->blocked, name);
-	return exchange_unblock(sim->x, name);
+	sim->in_event = true;
+	was = exchange_unblock(sim->x, name);
+	after_event(sim);
+	restart_crashed(sim);
+	return was;
 }
 
 bool sim_discard_dispvm(struct sim *sim, const char *name)

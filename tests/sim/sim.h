@@ -141,9 +141,10 @@ struct sim {
 	GHashTable *places;   /* id -> where the transfer was last seen */
 	GHashTable *stale; /* ids whose attach failed, so that the record is older than the state */
 	GArray *questions; /* ids */
-	GHashTable *approved; /* images that the user said yes to */
-	GHashTable *allowed;  /* images that the policy allowed to be sent */
-	GHashTable *blocked;  /* name -> when that ends: as the daemon that runs was told */
+	GHashTable *approved;        /* images that the user said yes to */
+	GHashTable *allowed;         /* images that the policy allowed to be sent */
+	GHashTable *blocked;         /* name -> when that ends: as the daemon that runs was told */
+	GHashTable *blocked_records; /* name -> likewise, as it stands in xenstore */
 	GHashTable *asked; /* "name ...", "uuid ..." -> when it caused questions; of this daemon */
 	GHashTable *counted; /* images whose question is among those */
 	GHashTable *told;    /* name -> when the user was told that it asks too often, last */

@@ -290,6 +290,53 @@ static int commit(void *ctx, const struct store_change *change)
 	return 0;
 }
 
+static int put_blocked(void *ctx, const struct blocked_vm *b)
+{
+	struct sim *sim = ctx;
+
+	if (!sim_lives(sim))
+		return -EIO;
+	if (sim->commit_fails)
+		return -ENOSPC;
+	g_hash_table_replace(sim->blocked_records, g_strdup(b->name),
+		g_memdup2(&b->until_ms, sizeof b->until_ms));
+	return 0;
+}
+
+static int drop_blocked(void *ctx, const char *name)
+{
+	struct sim *sim = ctx;
+
+	if (!sim_lives(sim))
+		return -EIO;
+	if (sim->commit_fails)
+		return -ENOSPC;
+	g_hash_table_remove(sim->blocked_records, name);
+	return 0;
+}
+
+static int load_blocked(void *ctx, store_record_fn fn, void *arg)
+{
+	struct sim *sim = ctx;
+	g_autofree char **names = NULL;
+	guint n;
+
+	if (sim->crashed)
+		return -EIO;
+	/* Some may be dropped meanwhile. */
+	names = (char **)g_hash_table_get_keys_as_array(sim->blocked_records, &n);
+	for (guint i = 0; i < n; i++) {
+		const int64_t *until_ms = g_hash_table_lookup(sim->blocked_records, names[i]);
+		struct blocked_vm b = {.until_ms = *until_ms};
+		char text[RECORD_MAX];
+
+		g_strlcpy(b.name, names[i], sizeof b.name);
+		blocked_record_format(&b, text);
+		fn(arg, text, strlen(text));
+	}
+	return 0;
+}
+
 static int load_dispvms(void *ctx, store_record_fn fn, void *arg)
 {
 	struct sim *sim = ctx;
@@ -698,6 +745,9 @@ struct exchange_ports sim_ports(struct sim *sim)
 				.commit = commit,
 				.load_records = load_records,
 				.load_dispvms = load_dispvms,
+				.put_blocked = put_blocked,
+				.drop_blocked = drop_blocked,
+				.load_blocked = load_blocked,
 			},
 		.blocks =
 			{

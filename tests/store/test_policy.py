@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 
 import storebox
 import test_disposable
@@ -209,12 +210,45 @@ class Blocks(PolicyBox, storebox.DaemonTest):
         self.wait_log("Notice ('blocked', {", "monitor")
         self.assertRegex(self.box.log("monitor"), r"Notice \('blocked', \{.*'vm': <'work'>")
 
-    def test_a_restart_ends_it(self):
-        self.box.ctl("block", "work")
+    def test_a_restart_does_not_end_it(self):
+        """Nor does a kill; a name may have characters that a path in xenstore may not."""
+        self.agent("--yes")
+        for vm in ("work", "a.b+c_d-e"):
+            self.box.ctl("block", vm)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(number):
+                self.restart(number)
+                self.agent("--yes")
+                self.assertEqual(sorted(line.split()[0] for line in self.box.ctl("blocked").splitlines()),
+                                 ["a.b+c_d-e", "work"])
+                self.assert_error(self.sent(self.work), "refused")
+        for vm in ("work", "a.b+c_d-e"):
+            self.box.ctl("unblock", vm)
         self.restart()
         self.assertEqual(self.box.ctl("blocked"), "No VM is blocked.\n")
+        self.assertEqual(self.box.dom0.ls("/qfilexchgd/blocked"), [])
         self.agent("--yes")
         self.assertEqual(self.sent(self.work), "ok delivered")
+
+    def test_it_ends_while_no_daemon_runs(self):
+        self.write("qubes.Pendrive * work personal allow\n")
+        self.assertEqual(self.bus("Block", "work", "1").returncode, 0)
+        self.box.daemon.stop()
+        path, = self.box.dom0.ls("/qfilexchgd/blocked")
+        record = self.box.dom0.read(f"/qfilexchgd/blocked/{path}")
+        until_ms = int(record.splitlines()[2].partition("=")[2])
+        storebox.until(lambda: time.monotonic() * 1000 > until_ms, "the block's end")
+        self.start()
+        self.assertEqual(self.box.ctl("blocked"), "No VM is blocked.\n")
+        self.assertEqual(self.box.dom0.ls("/qfilexchgd/blocked"), [])
+        self.assertEqual(self.sent(self.work), "ok delivered")
+
+    def test_a_damaged_record_is_no_block(self):
+        self.box.daemon.stop()
+        self.box.dom0.write("/qfilexchgd/blocked/x", "rubbish")
+        self.start()
+        self.wait_log("a record of a blocked VM in xenstore is damaged")
+        self.assertEqual(self.box.ctl("blocked"), "No VM is blocked.\n")
 
     def test_a_block_ends_the_question(self):
         ident = self.start_asking(self.work, self.personal)
