@@ -47,6 +47,131 @@ static void assert_missing(const struct fixture *f, const char *wanted)
 
 /* ---- reading ---- */
 
+/*
+ * Each feature that Qubes' documentation of its policy shows, in a line of ours: what we have means
+ * what it means there, what we have not is refused with the file, the line and the column.
+ */
+static const struct {
+	const char *label, *line;
+	const char *source, *dest; /* NULL: it is refused */
+	gboolean source_is_disposable, dest_is_disposable;
+	enum policy_action action;
+	const char *message; /* COLUMN: and the sentence */
+} features[] = {
+	{"a name to a name", "qubes.Pendrive * laptop archive allow", "laptop", "archive",
+		.action = POLICY_ALLOW},
+	{"no other source", "qubes.Pendrive * laptop archive allow", "desk", "archive",
+		.action = POLICY_DENY},
+	{"no other target", "qubes.Pendrive * laptop archive allow", "laptop", "desk",
+		.action = POLICY_DENY},
+	{"the empty argument", "qubes.Pendrive + laptop archive ask", "laptop", "archive",
+		.action = POLICY_ASK},
+	{"every service", "* * laptop archive ask", "laptop", "archive", .action = POLICY_ASK},
+	{"any source", "qubes.Pendrive * @anyvm archive allow", "desk", "archive",
+		.action = POLICY_ALLOW},
+	{"any target", "qubes.Pendrive * laptop @anyvm ask", "laptop", "desk",
+		.action = POLICY_ASK},
+	{"any target is a DisposableVM too", "qubes.Pendrive * laptop @anyvm allow", "laptop",
+		"disp3", .dest_is_disposable = TRUE, .action = POLICY_ALLOW},
+	{"a DisposableVM as target", "qubes.Pendrive * laptop @dispvm allow", "laptop", "disp3",
+		.dest_is_disposable = TRUE, .action = POLICY_ALLOW},
+	{"and nothing else", "qubes.Pendrive * laptop @dispvm allow", "laptop", "disp3",
+		.action = POLICY_DENY},
+	{"a DisposableVM as source", "qubes.Pendrive * @dispvm archive ask", "disp3", "archive",
+		.source_is_disposable = TRUE, .action = POLICY_ASK},
+	{"dom0 is no VM", "qubes.Pendrive * laptop @adminvm allow", "laptop", "archive",
+		.action = POLICY_DENY},
+	{"denied in so many words", "qubes.Pendrive * @anyvm archive deny", "laptop", "archive",
+		.action = POLICY_DENY},
+	{"quietly", "qubes.Pendrive * laptop archive allow notify=no", "laptop", "archive",
+		.action = POLICY_ALLOW},
+	{"columns of blanks and tabs", "qubes.Pendrive\t*   laptop \t archive  ask", "laptop",
+		"archive", .action = POLICY_ASK},
+	{"a comment", "  # qubes.Pendrive * laptop archive allow", "laptop", "archive",
+		.action = POLICY_DENY},
+
+	{"an argument", "qubes.Pendrive +photos laptop archive ask",
+		.message = "16: these services are called without an argument: write * or +"},
+	{"every service with an argument", "* + laptop archive ask",
+		.message = "3: with the service * the argument must be * as well"},
+	{"another service", "qubes.ClipboardPaste * laptop archive ask",
+		.message = "1: the services are qubes.Pendrive, qubes.PendriveDisposable and *"},
+	{"a tag as source", "qubes.Pendrive * @tag:home archive allow",
+		.message = "18: @tag: and @type: are not supported, VMs have neither here: write "
+			   "names"},
+	{"a tag as target", "qubes.Pendrive * laptop @tag:home allow",
+		.message = "25: @tag: and @type: are not supported, VMs have neither here: write "
+			   "names"},
+	{"a type", "qubes.Pendrive * @type:TemplateVM @anyvm deny",
+		.message = "18: @tag: and @type: are not supported, VMs have neither here: write "
+			   "names"},
+	{"no target", "qubes.Pendrive * laptop @default ask",
+		.message = "25: @default is not supported: a VM always names whom it sends to"},
+	{"a DisposableVM of a template", "* * laptop @dispvm:thin allow",
+		.message = "12: @dispvm: with a template is not supported, since there is one for "
+			   "all: write @dispvm"},
+	{"a DisposableVM of a tag", "* * laptop @dispvm:@tag:thin allow",
+		.message = "12: @dispvm: with a template is not supported, since there is one for "
+			   "all: write @dispvm"},
+	{"a redirection", "qubes.Pendrive * laptop @anyvm allow target=archive",
+		.message = "38: target=, default_target=, user= and autostart= are not supported: "
+			   "a pendrive goes to the VM that its sender named, or nowhere"},
+	{"a proposal", "qubes.Pendrive * laptop @anyvm ask default_target=archive",
+		.message = "36: target=, default_target=, user= and autostart= are not supported: "
+			   "a pendrive goes to the VM that its sender named, or nowhere"},
+	{"a user", "qubes.Pendrive * laptop archive allow user=root",
+		.message = "39: target=, default_target=, user= and autostart= are not supported: "
+			   "a pendrive goes to the VM that its sender named, or nowhere"},
+	{"no start", "qubes.Pendrive * laptop archive allow autostart=no",
+		.message = "39: target=, default_target=, user= and autostart= are not supported: "
+			   "a pendrive goes to the VM that its sender named, or nowhere"},
+	{"options with a comma", "qubes.Pendrive * laptop archive ask,notify=no",
+		.message = "33: options are separated by blanks, not by commas"},
+	{"a comment behind a rule", "qubes.Pendrive * laptop archive ask # at home",
+		.message = "37: a comment must be a line of its own"},
+	{"the old tokens", "qubes.Pendrive * $anyvm archive deny",
+		.message = "18: that is of Qubes' format before 4.1: write @anyvm, @dispvm or "
+			   "@adminvm"},
+	{"the old format", "laptop archive ask",
+		.message = "1: the services are qubes.Pendrive, qubes.PendriveDisposable and *"},
+	{"files of the old format", "!include-service qubes.Pendrive * include/old",
+		.message = "1: !include-service and !compat-4.0 are for Qubes' format before 4.1 "
+			   "and not supported: write the rules anew"},
+	{"the old folder", "!compat-4.0",
+		.message = "1: !include-service and !compat-4.0 are for Qubes' format before 4.1 "
+			   "and not supported: write the rules anew"},
+};
+
+static void test_features_of_qubes(struct fixture *f, gconstpointer unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
+		g_autofree char *text = g_strconcat("# one\n\n", features[i].line, "\n", NULL);
+		g_autofree char *message = NULL;
+		g_autoptr(GError) error = NULL;
+		struct policy_set *set;
+		struct policy_query query;
+
+		g_test_message("%s", features[i].label);
+		put(f->dir, "50-a.policy", text);
+		if (features[i].message) {
+			message =
+				g_strconcat("%/policy.d/50-a.policy:3:", features[i].message, NULL);
+			assert_error(f, POLICY_ERROR_LINE, message);
+			continue;
+		}
+		/* Another rule, so that the built-in ones do not hold. */
+		put(f->dir, "60-b.policy", RULE("x", "x", "deny"));
+		set = policy_set_load(&f->places, NULL, &error);
+		g_assert_no_error(error);
+		query = from_to(features[i].source, features[i].dest);
+		query.source_is_disposable = features[i].source_is_disposable;
+		query.dest_is_disposable = features[i].dest_is_disposable;
+		g_assert_cmpint(policy_set_decide(set, &query).action, ==, features[i].action);
+		policy_set_free(set);
+	}
+}
+
 /* Bytes: 9 before 90, - before . before digits, _ before small letters. */
 static void test_order(struct fixture *f, gconstpointer unused)
 {
@@ -512,6 +637,7 @@ int main(int argc, char **argv)
 	ADD("too-many-rules", test_too_many_rules);
 	ADD("missing-includes", test_missing_includes);
 	ADD("bad-line", test_bad_line);
+	ADD("features-of-qubes", test_features_of_qubes);
 	ADD("bad-name", test_bad_name);
 	ADD("no-files", test_no_files);
 	ADD("too-large", test_too_large);
