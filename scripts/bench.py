@@ -110,7 +110,7 @@ def table(title, times):
 
 def main():
     if len(sys.argv) < 2 or sys.argv[1] != "disposable":
-        raise SystemExit("usage: scripts/bench disposable [RUNS]")
+        raise SystemExit("usage: scripts/bench disposable [RUNS], or scripts/bench flood [RUNS]")
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     box = xenboxlib.Box(os.environ.get("XENBOX", "bench"))
     box.start(fresh=True)
