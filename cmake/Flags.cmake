@@ -15,6 +15,7 @@ option(QFX_WERROR "warnings are errors" OFF)
 option(QFX_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(QFX_HARDEN "stack protector, FORTIFY, PIE, RELRO, now" OFF)
 option(QFX_FUZZ "build the fuzz targets (clang)" OFF)
+option(QFX_COVERAGE "count which lines are run" OFF)
 
 add_compile_options(-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes
 	-Wmissing-prototypes -Wmissing-declarations -Wold-style-definition -Wswitch-enum
@@ -29,6 +30,11 @@ endif()
 if(QFX_FUZZ)
 	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
 	add_link_options(-fsanitize=address,undefined)
+endif()
+if(QFX_COVERAGE)
+	# Atomic: many processes of the tests, and threads of GLib, count at the same time.
+	add_compile_options(--coverage -fprofile-update=atomic)
+	add_link_options(--coverage)
 endif()
 if(QFX_HARDEN)
 	add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection

@@ -71,6 +71,18 @@ static void test_length(void)
 	g_assert_cmpint(fatname_check(name, 256), ==, FATNAME_TOO_LONG);
 }
 
+/* Whoever reads two of them can tell what was wrong. */
+static void test_texts(void)
+{
+	for (int i = FATNAME_EMPTY; i <= FATNAME_TOO_LONG; i++) {
+		g_assert_cmpstr(fatname_text((enum fatname_result)i), !=, "");
+		for (int j = FATNAME_EMPTY; j < i; j++)
+			g_assert_cmpstr(fatname_text((enum fatname_result)i), !=,
+				fatname_text((enum fatname_result)j));
+	}
+	g_assert_cmpstr(fatname_text(FATNAME_OK), ==, "");
+}
+
 static void test_keys(void)
 {
 	g_autofree char *a = fatname_key("README.\xc3\x84");
@@ -128,6 +140,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/vm/fat/names", test_names);
 	g_test_add_func("/vm/fat/length", test_length);
+	g_test_add_func("/vm/fat/texts", test_texts);
 	g_test_add_func("/vm/fat/keys", test_keys);
 	g_test_add_func("/vm/fat/add", test_add);
 	g_test_add_func("/vm/fat/size", test_size);
