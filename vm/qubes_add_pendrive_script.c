@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qubes_add_pendrive_script(8): run by systemd, as root, for as long as a pendrive is in the
- * incoming slot. Mounts it, waits until somebody unmounts it, and gives it back to dom0. One that
- * belongs to a transaction is not mounted: programs of the ordinary user read it.
+ * qubes_add_pendrive_script(8): run by systemd or by its own supervisor, as root, for as long as a
+ * pendrive is in the incoming slot. Mounts it, waits until somebody unmounts it, and gives it back
+ * to dom0. One that belongs to a transaction is not mounted: programs of the ordinary user read it.
  */
 #include <locale.h>
 #include <pwd.h>
@@ -22,6 +22,7 @@
 #include "ready.h"
 #include "received.h"
 #include "scope.h"
+#include "supervisor.h"
 #include "transaction.h"
 
 #define DEFAULT_USER "user"
@@ -33,6 +34,7 @@ struct script {
 	char *user;
 	gboolean announce;
 	gboolean ready;
+	gboolean supervise;
 	gboolean transaction;
 	gboolean version;
 	struct mailbox *mailbox;
@@ -296,6 +298,9 @@ static bool parse(struct script *script, char **argv, GError **error)
 			NULL},
 		{"ready", 0, 0, G_OPTION_ARG_NONE, &script->ready,
 			"In the template of DisposableVMs: tell dom0 when it has booted", NULL},
+		{"supervise", 0, 0, G_OPTION_ARG_NONE, &script->supervise,
+			"Without systemd: wait for pendrives, and do this for each that comes",
+			NULL},
 		{"transaction", 0, 0, G_OPTION_ARG_NONE, &script->transaction,
 			"Carry out a transaction here, in a unit that outlives the device", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &script->version, "Print the version and exit",
@@ -316,17 +321,44 @@ static bool parse(struct script *script, char **argv, GError **error)
 	count = script->words ? g_strv_length(script->words) : 0;
 	if (script->version)
 		return true;
-	if (script->announce && script->ready)
-		return vm_fail_usage(error, "--announce or --ready, not both");
-	if (script->announce || script->ready)
-		return count == 0 || vm_fail_usage(error, "--announce and --ready take no device");
+	if (script->announce + script->ready + script->supervise > 1)
+		return vm_fail_usage(error, "one of --announce, --ready and --supervise");
+	if (script->announce || script->ready || script->supervise)
+		return count == 0 ||
+		       vm_fail_usage(error, "--announce, --ready and --supervise take no device");
 	if (count != 1 || strcmp(script->words[0], QPEN_INCOMING_NAME) != 0)
 		return vm_fail_usage(error, "the device is " QPEN_INCOMING_NAME);
 	return true;
 }
 
+static const char *setting(const char *name, const char *usual)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : usual;
+}
+
+/* Each pendrive gets a process of its own, this program again, as in systemd's unit. */
+static bool supervise(const struct script *script, GError **error)
+{
+	g_autofree char *self = g_file_read_link("/proc/self/exe", error);
+	g_autofree char *user = g_strconcat("--user=", user_name(script), NULL);
+	g_autofree char *lock =
+		g_build_filename(setting("QPEN_RUN", "/run/qubes-pendrive"), "supervisor", NULL);
+	const char *const worker[] = {self, user, QPEN_INCOMING_NAME, NULL};
+	const struct supervisor_terms terms = {
+		.device = setting("QPEN_INCOMING", INCOMING_DEVICE),
+		.lock = lock,
+		.worker = worker,
+	};
+
+	return self && supervisor_run(&terms, error);
+}
+
 static bool run(struct script *script, GError **error)
 {
+	if (script->supervise)
+		return supervise(script, error);
 	if (!script->announce && !script->ready && !open_signals(script, error))
 		return false;
 	script->mailbox = mailbox_open(error);
