@@ -16,6 +16,8 @@
 #include "sim.h"
 
 #define DAEMON_NAME ":1.1"
+/* Some tens of calls; each takes a way through four threads. */
+#define LONGEST 200
 #define OBJECT_PATH "/org/qubes/FileExchange1"
 
 struct bytes {
@@ -455,7 +457,7 @@ static void host_end(struct host *host)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct host host = {.bytes = {.at = data, .end = data + MIN(size, 1000)}};
+	struct host host = {.bytes = {.at = data, .end = data + MIN(size, LONGEST)}};
 
 	if (!peers) {
 		sim_quiet_log();

@@ -92,6 +92,19 @@ static void test_next_while_asked(void)
 	the_end(sim);
 }
 
+/* Nor does anybody else wait for the user. */
+static void test_unanswered_question_halts_nobody(void)
+{
+	struct sim *sim = given_host("work", "personal", "bank");
+	struct sim_request *unanswered = given_asking(sim, "work", "personal");
+	struct sim_request *send = given_delivered(sim, "bank", "personal");
+
+	then_reply(send, "ok delivered");
+	then_waits(unanswered);
+	then_state(sim, "work", TRANSFER_ASKING);
+	the_end(sim);
+}
+
 /* The receiver reads faster than the daemon hears that it has connected. */
 static void test_umount_before_connected(void)
 {
@@ -532,9 +545,12 @@ static void test_quota_of_pendrives(void)
 {
 	struct sim *sim = given_host("work", "personal");
 
-	for (unsigned i = 0; i < sim_limits.registry.max_pendrives_per_vm; i++)
-		given_asking(sim, "work", "personal");
-	then_reply(says(sim, "work", "new"), "error quota");
+	/* Small ones, so that it is their number that is refused, and not their bytes. */
+	for (unsigned i = 0; i < sim_limits.registry.max_pendrives_per_vm; i++) {
+		then_reply(says(sim, "work", "new size=40M"), "ok");
+		says(sim, "work", "send personal");
+	}
+	then_reply(says(sim, "work", "new size=40M"), "error quota");
 	/* The other VM has its own. */
 	given_lent(sim, "personal");
 	the_end(sim);
@@ -836,6 +852,7 @@ int main(int argc, char **argv)
 	STORY("both-ways-at-once", test_both_ways_at_once);
 	STORY("many-times", test_many_times);
 	STORY("next-while-asked", test_next_while_asked);
+	STORY("unanswered-question-halts-nobody", test_unanswered_question_halts_nobody);
 	STORY("umount-before-connected", test_umount_before_connected);
 	STORY("refusals-are-alike", test_refusals_are_alike);
 	STORY("refusals-at-once", test_refusals_at_once);

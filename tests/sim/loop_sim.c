@@ -24,6 +24,20 @@ static void tell_simvm(unsigned minor, const char *image)
 		g_error("cannot make %s: %s", link, g_strerror(errno));
 }
 
+/* And a test reads what of the image a VM would see: DEVICE.view, "r|w OFFSET LIMIT". */
+static void tell_view(unsigned minor, const struct loop_view *view)
+{
+	const char *dir = g_getenv("QFX_SIM_LOOPS");
+	g_autofree char *path =
+		dir ? g_strdup_printf("%s/%x:%x.view", dir, LOOP_MAJOR, minor) : NULL;
+	g_autofree char *text = g_strdup_printf("%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
+		view->read_only ? "r" : "w", view->offset, view->size_limit);
+	g_autoptr(GError) error = NULL;
+
+	if (path && !g_file_set_contents(path, text, -1, &error))
+		g_error("%s", error->message);
+}
+
 int loop_bind(const struct loop_view *view, struct loop *out)
 {
 	static unsigned last;
@@ -36,6 +50,7 @@ int loop_bind(const struct loop_view *view, struct loop *out)
 		.number = (unsigned)getpid() * 1000 + last,
 		.major = LOOP_MAJOR,
 		.minor = (unsigned)getpid() * 1000 + last};
+	tell_view(out->minor, view);
 	tell_simvm(out->minor, view->path);
 	return 0;
 }

@@ -12,7 +12,15 @@ IN = storebox.INCOMING
 GUARD = "65536"
 
 
-class Written(storebox.DaemonTest):
+class NodesTest(storebox.DaemonTest):
+    def view(self, vm, vdev):
+        """What of the image is behind that disk: "r" or "w", from where on, how much; 0: all."""
+        device = self.box.dom0.read(f"/local/domain/0/backend/vbd/{vm.domid}/{vdev}/physical-device")
+        mode, offset, limit = (self.box.loops_dir / f"{device}.view").read_text().split()
+        return mode, int(offset), int(limit)
+
+
+class Written(NodesTest):
     """VMs without disk drivers: what is there is what the daemon wrote."""
     names = ()
 
@@ -56,6 +64,18 @@ class Written(storebox.DaemonTest):
             "device-type": "disk"})
         # What `xl block-list` and `xl destroy` go by: the same as the back end has, and where it is.
         self.assertEqual(self.children(libxl), {**written, "backend": back})
+
+    def test_the_receivers_is_read_only(self):
+        """For the back end, which refuses writes, and for what is behind it."""
+        self.personal = self.box.create_vm("personal")
+        self.sender = self.box.create_vm("sender")
+        self.box.start_agent("--yes")
+        self.deliver(self.sender, self.personal)
+        back, _, libxl = self.paths(self.personal, IN)
+        for folder in (back, libxl):
+            self.assertEqual(self.box.dom0.read(f"{folder}/mode"), "r")
+            self.assertEqual(self.box.dom0.read(f"{folder}/discard-enable"), "0")
+        self.assertEqual(self.view(self.personal, IN)[0], "r")
 
     def test_permissions_are_those_of_libxl(self):
         back, front, libxl = self.attach_out()
@@ -188,7 +208,7 @@ class Removed(storebox.DaemonTest):
         self.assert_serves()
 
 
-class Keys(storebox.DaemonTest):
+class Keys(NodesTest):
     """What the receiver is told of the pendrive in its slot."""
 
     def setUp(self):
@@ -214,6 +234,17 @@ class Keys(storebox.DaemonTest):
     def test_our_tools_get_the_guards_too(self):
         self.personal.xs.write("data/qpen-version", "2")
         self.assertEqual(self.deliver_to(self.personal), ("work", "0", GUARD))
+
+    def test_what_of_the_image_each_of_them_sees(self):
+        """The guards are out of the sender's reach, and around what a receiver with our tools gets."""
+        size = 64 << 20
+        self.other.xs.write("data/qpen-version", "2")
+        for receiver, seen in ((self.personal, ("r", int(GUARD), size)), (self.other, ("r", 0, 0))):
+            self.assertRegex(self.ask(self.work, f"new size={size}"), "^ok")
+            self.work.wait_connected(OUT)
+            self.assertEqual(self.view(self.work, OUT), ("w", int(GUARD), size))
+            self.assertEqual(self.ask(self.work, f"send {receiver.name}"), "ok delivered")
+            self.assertEqual(self.view(receiver, IN), seen)
 
     def test_rubbish_in_the_version_counts_as_none(self):
         for rubbish in ("", "1", "3", "22", "2 ", " 2", "2\n", "02", "\0", "2\0", "x" * 2000):
