@@ -31,6 +31,10 @@ VMS = {  # name -> the disk of dom0 that is its /home
     "third": None,
     "disposable": None,  # what DisposableVMs are made from: no disk that one could write to
 }
+USERS = {
+    "dom0": {"user": 1000, "desktop": 1001},  # `desktop` is who sits at dom0's screen
+    "vm": {"user": 1000},
+}
 DISK_SIZES = {"dom0.disk": "8G", "work.disk": "4G", "personal.disk": "4G"}
 BUSYBOX_APPLETS = ("sh", "mount", "insmod", "mkdir", "cp", "switch_root", "sleep", "echo")
 AGENT_LIBRARIES = ("-Wl,-Bstatic", "-lxenvchan", "-lxengnttab", "-lxenevtchn", "-lxencall", "-lxentoollog",
@@ -103,12 +107,14 @@ def packages_key():
     for name in ("dom0-packages", "vm-packages", "boot-packages"):
         total.update("\n".join(util.words_of(name)).encode() + b"\0")
     total.update((RECIPES / "fetch-boot-packages").read_bytes())
-    total.update(inspect.getsource(_mmdebstrap_arguments).encode())
+    total.update(inspect.getsource(_mmdebstrap_arguments).encode() + repr(USERS).encode())
     return total.hexdigest()[:16]
 
 
 def _mmdebstrap_arguments(name, target, debs, boot_debs):
-    drop = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
+    drop = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*",
+            # OpenGL in software, which comes with every X server, and of which the desktop in dom0 makes no use.
+            "/usr/lib/*/libLLVM-*", "/usr/lib/*/libz3.so*", "/usr/lib/*/dri/*")
     archives = "/var/cache/apt/archives"
     argv = [
         "mmdebstrap", "--variant=minbase", f"--include={','.join(util.words_of(name + '-packages'))}",
@@ -121,7 +127,8 @@ def _mmdebstrap_arguments(name, target, debs, boot_debs):
         f'--setup-hook=mkdir -p "$1"{archives}', f"--setup-hook=sync-in {shlex.quote(str(debs))} {archives}",
         f"--customize-hook=sync-out {archives} {shlex.quote(str(debs))}",
         f'--customize-hook=rm -rf "$1"{archives}/*.deb "$1"/var/cache/apt/*.bin',
-        '--customize-hook=chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash user',
+        *(f'--customize-hook=chroot "$1" useradd --create-home --uid {uid} --shell /bin/bash {user}'
+          for user, uid in USERS[name].items()),
     ]
     if boot_debs:
         hook = [RECIPES / "fetch-boot-packages", boot_debs, *util.words_of("boot-packages")]
