@@ -40,4 +40,6 @@ if(QFX_HARDEN)
 	add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection
 		-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 	add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed)
+	# The same bytes wherever it was built.
+	add_compile_options(-ffile-prefix-map=${CMAKE_BINARY_DIR}=. -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 endif()

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <linux/random.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "qpen_contract.h"
 
 #define PROGRAM "qubes_dvm_seed"
+#define USAGE_STATUS 2
 /* QPEN_SEED_BYTES hex digits have half a byte of chance each. */
 #define ENTROPY_BITS ((int)(QPEN_SEED_BYTES / 2u * 8u))
 
@@ -102,11 +104,40 @@ static int serve(struct xs_handle *xs)
 	return -1;
 }
 
-int main(void)
+/* Whether to go on; if not, *status is what to exit with. */
+static bool read_options(int argc, char **argv, int *status)
 {
-	struct xs_handle *xs = xs_open(0);
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{0},
+	};
+	int option = getopt_long(argc, argv, "h", options, NULL);
+
+	*status = EXIT_SUCCESS;
+	if (option == 'v')
+		puts(PROGRAM " " QFX_VERSION);
+	else if (option == 'h')
+		puts("Usage: " PROGRAM " [--help|--version]\n"
+		     "Gives the kernel of a DisposableVM the seed that dom0 put into it, whenever\n"
+		     "it finds one. In any other VM it ends at once.");
+	else if (option == -1 && optind == argc)
+		return true;
+	else {
+		(void)fprintf(stderr, PROGRAM ": it takes no arguments; see " PROGRAM " --help\n");
+		*status = USAGE_STATUS;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct xs_handle *xs;
 	int rc = 0;
 
+	if (!read_options(argc, argv, &rc))
+		return rc;
+	xs = xs_open(0);
 	if (!xs)
 		return complain("cannot reach xenstore (is this a Xen VM?)") < 0;
 	if (is_disposable(xs))

@@ -118,6 +118,7 @@ static const struct operation *find_operation(const char *word)
 struct words {
 	char *name, *uuid, *label, *config, *savefile;
 	gint64 memory, keep_free, settle, timeout, parent;
+	gboolean version;
 };
 
 static void free_words(struct words *w)
@@ -144,6 +145,8 @@ static bool parse(struct words *w, int *argc, char ***argv, GError **error)
 		{"timeout", 0, 0, G_OPTION_ARG_INT64, &w->timeout, "For the VM to be ready",
 			"SECONDS"},
 		{"parent", 0, 0, G_OPTION_ARG_INT64, &w->parent, "End with it", "PID"},
+		{"version", 0, 0, G_OPTION_ARG_NONE, &w->version, "Print the version and exit",
+			NULL},
 		{0},
 	};
 	GOptionContext *context = g_option_context_new("make|unpause|destroy|survey|prepare");
@@ -282,6 +285,10 @@ static bool serve(struct words *w, int argc, char **argv, GError **error)
 
 	if (!parse(w, &argc, &argv, &problem))
 		return usage(error, problem->message);
+	if (w->version) {
+		puts(PROGRAM " " QFX_VERSION);
+		return true;
+	}
 	operation = argc == 2 ? find_operation(argv[1]) : NULL;
 	if (!operation)
 		return usage(error, "one operation is wanted");
