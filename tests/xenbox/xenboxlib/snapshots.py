@@ -27,8 +27,10 @@ from .util import BoxError
 KEEP_INSTALLED = 4
 VMS = ("work", "personal")
 EVERYWHERE = ("dom0", *VMS)
-POST_INSTALL = {"dom0": "/usr/share/qfilexchgd/post-install", "vm": "/usr/share/qubes-pendrive/post-install"}
-CAPTURED = "etc usr mnt opt srv var/lib"  # where a post-install script may change a VM
+# The components that are installed, each a package; those of the desktop where dom0 has what it needs.
+COMPONENTS = {"dom0": ("dom0", "agent"), "vm": ("vm",)}
+NEEDS = {"agent": "libgtk-3-0"}
+CAPTURED = "etc usr mnt opt srv var/lib"  # where installing may change a VM
 BUILD_COMMAND = "cmake --preset release && cmake --build --preset release"
 
 
@@ -173,35 +175,69 @@ def _boot_and_save(folder):
 
 # -- our software in it
 
+def _components(kind):
+    """Those that can be installed in dom0 or in the VMs, with the packages that are in their images."""
+    there = util.words_of(f"{kind}-packages")
+    return [name for name in COMPONENTS[kind] if NEEDS.get(name, there[0]) in there]
+
+
 class Software:
-    """The trees to be installed, and their hash."""
+    """The .debs of a folder, or of a CMake build, which scripts/package makes when they are needed."""
 
     def __init__(self):
-        self.dom0 = archive.Tree()
-        self.vm = archive.Tree()
-        self._collect()
-        self.key = hashlib.sha256(f"{self.dom0.digest()} {self.vm.digest()}".encode()).hexdigest()
+        self.folder = os.environ.get("XENBOX_DEBS")
+        self.build = pathlib.Path(os.environ.get("XENBOX_BUILD") or util.CLONE / "build" / "release")
+        if self.folder:
+            self.key = hashlib.sha256(repr(self._read(pathlib.Path(self.folder))).encode()).hexdigest()
+        else:
+            self.key = self._key_of_build()
 
-    def _collect(self):
-        roots = {"dom0": os.environ.get("XENBOX_DOM0_ROOT"), "vm": os.environ.get("XENBOX_VM_ROOT")}
-        if any(roots.values()):
-            for name, root in roots.items():
-                if root and not os.path.isdir(root):
-                    raise BoxError(f"XENBOX_{name.upper()}_ROOT: {root} is no folder")
-                if root:
-                    getattr(self, name).add_directory(root)
-            return
-        build_dir = pathlib.Path(os.environ.get("XENBOX_BUILD") or util.CLONE / "build" / "release")
-        if not (build_dir / "cmake_install.cmake").exists():
-            raise BoxError(f"there is no build in {build_dir}: {BUILD_COMMAND}")
-        for name in roots:
+    def _read(self, folder):
+        """{kind: {name: bytes}}"""
+        files = {}
+        for kind in COMPONENTS:
+            files[kind] = {}
+            for component in _components(kind):
+                found = sorted(folder.glob(f"qfilexchg-{component}_*.deb"))
+                if len(found) != 1:
+                    raise BoxError(f"{folder}: one qfilexchg-{component}_*.deb is wanted, and {len(found)} are there")
+                files[kind][found[0].name] = found[0].read_bytes()
+        return files
+
+    def _key_of_build(self):
+        """Over what the packages are made from: cheaper than making them, which this is to spare."""
+        if not (self.build / "cmake_install.cmake").exists():
+            raise BoxError(f"there is no build in {self.build}: {BUILD_COMMAND}")
+        recipe = archive.Tree()
+        recipe.add_directory(util.CLONE / "debian", "debian")
+        recipe.copy("package", util.CLONE / "scripts" / "package")
+        total = hashlib.sha256(recipe.digest().encode())
+        for component in [*_components("dom0"), *_components("vm")]:
             with tempfile.TemporaryDirectory() as root:
-                util.run(f"cmake --install {build_dir} --component {name}",
-                         ["cmake", "--install", str(build_dir), "--component", name],
+                util.run(f"cmake --install {self.build} --component {component}",
+                         ["cmake", "--install", str(self.build), "--component", component],
                          util.cache_dir() / "install.log", env=dict(os.environ, DESTDIR=root), umask=0o022)
-                getattr(self, name).add_directory(root)
-        if not self.dom0.entries and not self.vm.entries:
-            raise BoxError(f"the build in {build_dir} installs nothing: {BUILD_COMMAND}")
+                tree = archive.Tree()
+                tree.add_directory(root)
+            if not tree.entries:
+                raise BoxError(f"the build in {self.build} installs nothing: {BUILD_COMMAND}")
+            total.update(tree.digest().encode())
+        return total.hexdigest()
+
+    @contextlib.contextmanager
+    def files(self):
+        if self.folder:
+            yield self._read(pathlib.Path(self.folder))
+            return
+        if not shutil.which("dpkg-buildpackage"):
+            raise BoxError("dpkg-buildpackage is missing, and the box installs packages: apt-get install debhelper")
+        with tempfile.TemporaryDirectory() as folder:
+            with util.step("making the packages"):
+                util.run("scripts/package", [str(util.CLONE / "scripts" / "package"), "--build", str(self.build), "deb", folder],
+                         util.cache_dir() / "install.log")
+            if self._key_of_build() != self.key:
+                raise BoxError(f"{self.build} changed while it was packaged: start again")
+            yield self._read(pathlib.Path(folder))
 
 
 def installed_key(base, software):
@@ -232,14 +268,14 @@ def base_and_installed(bare):
             if not target.exists():
                 with util.step("installing our software in a snapshot of its own"):
                     _remove_partial()
-                    with _making("installed", target.name) as folder:
-                        _derive(base, folder, software)
+                    with software.files() as files, _making("installed", target.name) as folder:
+                        _derive(base, folder, files)
                 _prune()
     os.utime(target)
     return target
 
 
-def _derive(base, folder, software):
+def _derive(base, folder, files):
     for name in IMAGES:
         os.link(base / name, folder / name)
     for name in ("ram", "dev", *DISKS):
@@ -251,50 +287,47 @@ def _derive(base, folder, software):
         captured = {}
 
         def install(domain):
-            tree = software.dom0 if domain == "dom0" else software.vm
-            captured[domain] = _install(shop, domain, tree)
+            captured[domain] = _install(shop, domain, files["dom0" if domain == "dom0" else "vm"])
 
         run_parallel(install, EVERYWHERE)
-        _configure(shop, software)
-        _put_into_initramfs(shop, software.vm, captured["work"])
+        _configure(shop)
+        _put_into_initramfs(shop, captured["work"])
         shop.settle()
         shop.save(folder)
 
 
-def _install(shop, domain, tree):
-    """Unpack, run the post-install script. Returns a tar of what the script changed or made."""
-    if not tree.entries:
+def _install(shop, domain, files):
+    """Install, and return a tar of what that changed or made."""
+    if not files:
         return b""
-    script = POST_INSTALL["dom0" if domain == "dom0" else "vm"]
-    shop.run(domain, "tar", "-x", "-p", "-C", "/", "--no-overwrite-dir", "--keep-directory-symlink", input=tree.tar())
-    if script.lstrip("/") not in tree:
-        return b""
-    marker = "/run/xenbox/installed"
-    shop.run(domain, "touch", marker)
-    result = shop.run(domain, script, check=False)
+    folder = "/run/xenbox/software"
+    shop.run(domain, "mkdir", folder)
+    for name, data in files.items():
+        shop.run(domain, "sh", "-c", 'cat > "$1"', "sh", f"{folder}/{name}", input=data)
+    result = shop.run(domain, "sh", "-c", f"dpkg -i {folder}/*.deb", check=False)
     if result.status != 0:
-        words = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise BoxError(f"{domain}: {script}: status {result.status}: {words[-1]}")
-    # /run/xenbox/rw/upper is the tmpfs over the image: what is not from the image.
-    changed = f"cd /run/xenbox/rw/upper && find {CAPTURED} -newer {marker} ! -type c ! -path 'var/lib/systemd*' " \
+        words = (result.stdout + result.stderr).decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise BoxError(f"{domain}: dpkg: status {result.status}: {' / '.join(words[-12:])}")
+    # /run/xenbox/rw/upper is the tmpfs over the image: what is not from the image. By the time of the inode, since
+    # a package's files have the times that they were packed with.
+    changed = f"cd /run/xenbox/rw/upper && find {CAPTURED} -cnewer {folder} ! -type c ! -path 'var/lib/systemd*' " \
         "-print0 2> /dev/null | tar -c --no-recursion --null -T -"
     return shop.run(domain, "sh", "-c", changed).stdout
 
 
-DAEMON_CONFIG = "etc/qfilexchgd/qfilexchgd.conf"
+DAEMON_CONFIG = "/etc/qfilexchgd/qfilexchgd.conf"
 
 
-def _configure(shop, software):
+def _configure(shop):
     """What nobody could guess for an administrator: which of the VMs is the template of DisposableVMs."""
-    if DAEMON_CONFIG in software.dom0:
-        shop.run("dom0", "sed", "-i", "s|^#template = none$|template = /etc/xen/disposable.cfg|", f"/{DAEMON_CONFIG}")
+    if shop.run("dom0", "test", "-e", DAEMON_CONFIG, check=False).status == 0:
+        shop.run("dom0", "sed", "-i", "s|^#template = none$|template = /etc/xen/disposable.cfg|", DAEMON_CONFIG)
         shop.run("dom0", "systemctl", "reload", "qfilexchgd")
 
 
-def _put_into_initramfs(shop, tree, captured):
-    """A VM that is created later boots with our software: the initramfs brings it, and what the script changed."""
+def _put_into_initramfs(shop, captured):
+    """A VM that is created later boots with our software: the initramfs brings what installing it changed."""
     layer = archive.Tree()
-    layer.entries.update({f"layer/{path}": entry for path, entry in tree.entries.items()})
     if captured:
         changes = archive.Tree()
         changes.add_tar(captured)
