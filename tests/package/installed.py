@@ -12,7 +12,8 @@ import unittest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = pathlib.Path(os.environ.get("QFX_RELEASE") or TOP / "build" / "release")
 # The components, and the packages that have their names.
-COMPONENTS = {"dom0": "qfilexchg-dom0", "agent": "qfilexchg-agent", "vm": "qfilexchg-vm"}
+COMPONENTS = {"dom0": "qfilexchg-dom0", "agent": "qfilexchg-agent", "vm": "qfilexchg-vm",
+              "vm-desktop": "qfilexchg-vm-desktop"}
 PROGRAM_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/qubes", "usr/libexec/qfilexchgd")
 
 

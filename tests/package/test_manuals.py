@@ -53,7 +53,7 @@ class Programs(unittest.TestCase):
             text = subprocess.run(["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True).stdout
             text = re.sub(r".\x08", "", text)
             options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", self.ask(program, "--help"), re.M))
-            for option in sorted(options - {"--help", "--help-all", "--help-gtk", "--version"}):
+            for option in sorted(options - {"--help", "--help-all", "--help-gtk", "--version", "--display"}):
                 self.assertRegex(text, rf"(?<![\w-]){option}(?![\w-])", f"{page.name} does not say what {option} is")
 
         self.each(check)

@@ -79,7 +79,7 @@ class Packages(unittest.TestCase):
                     self.assertEqual(sums[0], sums[1])
 
     def test_no_gtk_but_where_there_is_a_screen(self):
-        for component, wanted in (("dom0", False), ("vm", False), ("agent", True)):
+        for component, wanted in (("dom0", False), ("vm", False), ("agent", True), ("vm-desktop", True)):
             with self.subTest(component):
                 depends = run("dpkg-deb", "-f", installed.packages("deb")[component], "Depends")
                 self.assertEqual("libgtk-3" in depends, wanted, depends)

@@ -28,8 +28,8 @@ KEEP_INSTALLED = 4
 VMS = ("work", "personal")
 EVERYWHERE = ("dom0", *VMS)
 # The components that are installed, each a package; those of the desktop where dom0 has what it needs.
-COMPONENTS = {"dom0": ("dom0", "agent"), "vm": ("vm",)}
-NEEDS = {"agent": "libgtk-3-0"}
+COMPONENTS = {"dom0": ("dom0", "agent"), "vm": ("vm", "vm-desktop")}
+NEEDS = {"agent": "libgtk-3-0", "vm-desktop": "libgtk-3-0"}
 CAPTURED = "etc usr mnt opt srv var/lib"  # where installing may change a VM
 BUILD_COMMAND = "cmake --preset release && cmake --build --preset release"
 
