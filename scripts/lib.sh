@@ -40,7 +40,7 @@ build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev l
 package_packages='debhelper dpkg-dev'
 # What the tests run on top of it.
 # shellcheck disable=SC2034
-test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc'
+test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
 
 # run_logged LOG COMMAND...: quiet unless it fails; then the end of the log.
 run_logged() {
