@@ -15,6 +15,7 @@
 #include "client.h"
 #include "device.h"
 #include "fail.h"
+#include "gui.h"
 #include "scope.h"
 #include "seqstore.h"
 #include "words.h"
@@ -438,7 +439,9 @@ int main(int argc G_GNUC_UNUSED, char **argv)
 	int status = VM_EXIT_OK;
 
 	(void)setlocale(LC_ALL, "");
-	if (parse(&job, argv, &error)) {
+	if (gui_wanted(argv)) {
+		gui_become_opener(argv, &error);
+	} else if (parse(&job, argv, &error)) {
 		if (job.version)
 			vm_print(PROGRAM " %s\n", QFX_VERSION);
 		else

@@ -66,7 +66,7 @@ class Name(CopyTest):
         self.key("Return")
         self.wait_started()
         # The two Returns before would have come first.
-        self.assertEqual(self.started(), [["qvm-copy-to-vm", "--report=3", "--", "no", *self.files]])
+        self.assertEqual(self.started(), [["qvm-copy-to-vm", "--quiet", "--report=3", "--", "no", *self.files]])
 
     def test_escape_closes(self):
         self.key("Escape")
@@ -221,7 +221,7 @@ class Unsupported(CopyTest):
         self.wait_text(window, "link: a symbolic link")
         self.choose(window, "Skip these and copy the rest")
         self.key("space")
-        self.assertEqual(self.wait_started(2), ["qvm-copy-to-vm", "--report=3", "--skip-unsupported", "--",
+        self.assertEqual(self.wait_started(2), ["qvm-copy-to-vm", "--quiet", "--report=3", "--skip-unsupported", "--",
                                                 "personal", "report.odt"])
         self.order("say cannot link a symbolic link", "say skipped 2", "say done", "exit 0")
         self.heading("Delivered to personal")
@@ -243,7 +243,7 @@ class Failure(CopyTest):
         self.press(window, "Try again")
         self.wait_focus(window, "Name of the VM")
         self.key("Return")
-        self.assertEqual(self.wait_started(2), ["qvm-copy-to-vm", "--report=3", "--", "personal", "report.odt"])
+        self.assertEqual(self.wait_started(2), ["qvm-copy-to-vm", "--quiet", "--report=3", "--", "personal", "report.odt"])
         self.order("say failed 1 refused", "exit 1")
         self.heading("It was not copied")
         self.wait_text(window, "refused")
@@ -254,7 +254,7 @@ class Failure(CopyTest):
     def test_only_words_on_the_standard_error(self):
         window = self.start()
         self.order(b"err qvm-copy-to-vm: no daemon\x1b[2J", "exit 3")
-        self.wait_text(window, "qvm-copy-to-vm: no daemon\\x1b[2J")
+        self.wait_text(window, "no daemon\\x1b[2J")
 
     def test_no_words_at_all(self):
         window = self.start()
@@ -280,11 +280,23 @@ class Move(CopyTest):
     def test(self):
         self.heading("Move to another VM")
         window = self.start()
-        self.assertEqual(self.started(), [["qvm-move-to-vm", "--report=3", "--", "personal", "report.odt"]])
+        self.assertEqual(self.started(), [["qvm-move-to-vm", "--quiet", "--report=3", "--", "personal", "report.odt"]])
         self.heading("Moving to personal")
-        self.order("say state deleting")
+        self.order("say state delivered", "say state deleting")
         self.wait_text(window, "Delivered; deleting the originals")
-        self.order("say failed 5 It was delivered, but report.odt cannot be deleted", "exit 5")
+        self.order("say kept report.odt it was changed", "err qvm-move-to-vm: report.odt stays here: it was changed",
+                   "err qvm-move-to-vm: All was delivered, but 1 of it could not be deleted here",
+                   "say failed 9 All was delivered, but 1 of it could not be deleted here", "exit 9")
+        self.heading("Delivered to personal, but not all is deleted here")
+        self.wait_text(window, "report.odt stays here: it was changed\n"
+                       "All was delivered, but 1 of it could not be deleted here")
+        self.assertFalse(any(n.get_name() == "Try again" and is_in(n, "SHOWING") for n in window.nodes()))
+        self.key("Escape")
+        self.wait_exit(9)
+
+    def test_not_delivered(self):
+        self.start()
+        self.order("say failed 1 refused", "exit 1")
         self.heading("It was not moved")
 
 
@@ -303,7 +315,7 @@ class History(CopyTest):
         until(lambda: Atspi.Text.get_text(self.button(self.shown_window, "Name of the VM"), 0, -1) == "personal",
               "the name")
         self.key("Return")
-        self.assertEqual(self.wait_started()[3], "personal")
+        self.assertEqual(self.wait_started()[4], "personal")
 
     def completions(self):
         """What pops up below the entry."""

@@ -9,6 +9,7 @@
 #include "fail.h"
 #include "history.h"
 #include "job.h"
+#include "openwords.h"
 #include "pace.h"
 #include "report.h"
 
@@ -314,13 +315,17 @@ static const struct {
 		"qvm-copy-to-vm ended with exit status 0 and without saying why; "
 		"`man qvm-copy-to-vm` says what that means."},
 	{"a word and a failure", {"done"}, FALSE, {5, "x"}, JOB_FAILED, "x"},
-	{"both words", {"done", "failed 5 a"}, FALSE, {0, "x"}, JOB_FAILED, "a"},
+	{"both words", {"done", "failed 5 a"}, FALSE, {0, ""}, JOB_FAILED, "a"},
 	{"interrupted", {"failed 130 Interrupted"}, FALSE, {130, ""}, JOB_CANCELLED, "Interrupted"},
 	{"names it cannot carry", {"cannot a b", "failed 6 c"}, FALSE, {6, ""}, JOB_UNSUPPORTED,
 		NULL},
 	{"other trouble with files", {"failed 6 c"}, FALSE, {6, ""}, JOB_FAILED, "c"},
 	{"though they were skipped", {"cannot a b", "failed 6 c"}, TRUE, {6, ""}, JOB_FAILED, "c"},
-	{"lines, and what is in them", {"failed 1 a%0a<b>%1b"}, FALSE, {1, "x"}, JOB_FAILED,
+	{"what one is left with", {"failed 1 a"}, FALSE,
+		{1, "qvm-copy-to-vm: a\nqvm-copy-to-vm: it is mounted"}, JOB_FAILED,
+		"a\nit is mounted"},
+	{"delivered, and yet", {"state delivered", "failed 5 a"}, FALSE, {5, ""}, JOB_FAILED, "a"},
+	{"lines, and what is in them", {"failed 1 a%0a<b>%1b"}, FALSE, {1, ""}, JOB_FAILED,
 		"a\n<b>\\x1b"},
 	{"a signal", {NULL}, FALSE, {137, ""}, JOB_FAILED,
 		"qvm-copy-to-vm was ended by signal 9; nothing is known of what it did. "
@@ -368,19 +373,66 @@ static void test_job(void)
 	g_assert_cmpfloat(job_fraction(&job), ==, 1);
 	first = job_argv(&job);
 	first_line = g_strjoinv(" ", first);
-	g_assert_cmpstr(first_line, ==, "qvm-move-to-vm --report=3 -- work -a --");
+	g_assert_cmpstr(first_line, ==, "qvm-move-to-vm --quiet --report=3 -- work -a --");
 	job_begin(&job, job.vm, TRUE);
 	g_assert_cmpuint(job.cannot->len, ==, 0);
 	g_assert_cmpfloat(job_fraction(&job), ==, 0);
 	second = job_argv(&job);
 	second_line = g_strjoinv(" ", second);
-	g_assert_cmpstr(
-		second_line, ==, "qvm-move-to-vm --report=3 --skip-unsupported -- work -a --");
+	g_assert_cmpstr(second_line, ==,
+		"qvm-move-to-vm --quiet --report=3 --skip-unsupported -- work -a --");
+	g_assert_cmpint(job_outcome(&job, &(struct child_end){9, ""}), ==, JOB_FAILED);
+	job_take(&job, "state delivered", 0);
+	job_take(&job, "state deleting", 0);
+	job_take(&job, "kept a it was changed", 0);
+	g_assert_cmpint(job_outcome(&job, &(struct child_end){9, ""}), ==, JOB_LEFT);
+	g_assert_cmpint(job_outcome(&job, &(struct child_end){130, ""}), ==, JOB_LEFT);
 	/* Empty files only. */
 	job_take(&job, "total 0 2", 0);
 	job_take(&job, "progress 0 2", 0);
 	g_assert_cmpfloat(job_fraction(&job), ==, 1);
 	job_finish(&job);
+}
+
+/* ---- DisposableVMs ---- */
+
+static const struct {
+	const char *label;
+	struct child_end end;
+	const char *last_line;
+	gboolean view;
+	const char *words; /* NULL: nothing is told */
+} ends[] = {
+	{"saved", {0, ""}, "saved back: /home/user/<a>", FALSE, "saved back: /home/user/<a>"},
+	{"saved beside it", {0, "x"}, "saved back: a; kept as b\xff", FALSE,
+		"saved back: a; kept as b\\xff"},
+	{"unchanged", {7, ""}, "closed without changes", FALSE, NULL},
+	{"viewed", {0, ""}, "closed", TRUE, NULL},
+	{"silent", {0, ""}, "", FALSE, NULL},
+	{"refused", {1, "qvm-open-in-dvm: no memory"}, "waiting", FALSE, "no memory"},
+	{"two lines", {1, "qvm-open-in-dvm: a\nqvm-open-in-dvm: b\033"}, "", TRUE, "a\nb\\x1b"},
+	{"another program's words", {5, "a\n qvm-open-in-dvm: b"}, "", FALSE,
+		"a\n qvm-open-in-dvm: b"},
+	{"without words", {3, ""}, "", FALSE,
+		"qvm-open-in-dvm ended with exit status 3 and without saying why; "
+		"`man qvm-open-in-dvm` says what that means."},
+	{"a signal", {139, ""}, "", TRUE,
+		"qvm-open-in-dvm was ended by signal 11; a file that is open stays open, and is "
+		"saved back when it is closed."},
+};
+
+static void test_ends(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
+		g_autofree char *words =
+			openwords_end(&ends[i].end, ends[i].last_line, ends[i].view);
+
+		g_test_message("%s", ends[i].label);
+		g_assert_cmpstr(words, ==, ends[i].words);
+	}
+	g_assert_true(openwords_is_open("opened in disp7"));
+	g_assert_false(openwords_is_open("waiting for a DisposableVM"));
+	g_assert_false(openwords_is_open("saved back: opened in disp7"));
 }
 
 int main(int argc, char **argv)
@@ -403,5 +455,6 @@ int main(int argc, char **argv)
 		remove_folder);
 	g_test_add_func("/job/outcomes", test_runs);
 	g_test_add_func("/job/lines", test_job);
+	g_test_add_func("/openwords/ends", test_ends);
 	return g_test_run();
 }

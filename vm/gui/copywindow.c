@@ -131,6 +131,18 @@ static void show_delivered(struct copywindow *w)
 	show_end(w, title, skipped, FALSE);
 }
 
+/* A second try would send it once more. */
+static void show_left(struct copywindow *w, const struct child_end *end)
+{
+	g_autofree char *title =
+		g_strdup_printf("Delivered to %s, but not all is deleted here", w->job.vm);
+	g_autofree char *why = job_why(&w->job, end);
+
+	remember(w);
+	set_status(w, w->job.failed ? w->job.failed : end->status ? end->status : VM_EXIT_FAILED);
+	show_end(w, title, why, FALSE);
+}
+
 static void fill_cannot(struct copywindow *w)
 {
 	gtk_container_foreach(
@@ -225,6 +237,9 @@ static void on_ended(void *ctx, const struct child_end *end)
 	switch (job_outcome(&w->job, end)) {
 	case JOB_DELIVERED:
 		show_delivered(w);
+		break;
+	case JOB_LEFT:
+		show_left(w, end);
 		break;
 	case JOB_UNSUPPORTED:
 		show_cannot(w);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "lines.h"
 
 static void free_report(gpointer data)
 {
@@ -44,6 +45,8 @@ char **job_argv(const struct job *job)
 	GPtrArray *words = g_ptr_array_new();
 
 	g_ptr_array_add(words, g_strdup(job->move ? "qvm-move-to-vm" : "qvm-copy-to-vm"));
+	/* Then there are errors only on its standard error. */
+	g_ptr_array_add(words, g_strdup("--quiet"));
 	g_ptr_array_add(words, g_strdup_printf("--report=%d", CHILD_REPORT_FD));
 	if (job->skip)
 		g_ptr_array_add(words, g_strdup("--skip-unsupported"));
@@ -69,6 +72,8 @@ static void take(struct job *job, struct report *report, gint64 now_us)
 	case REPORT_STATE:
 		job->is_told = TRUE;
 		job->state = report->state;
+		if (report->state == REPORT_STATE_DELIVERED)
+			job->delivered = TRUE;
 		break;
 	case REPORT_PROGRESS:
 		job->bytes = report->bytes;
@@ -116,6 +121,8 @@ enum job_outcome job_outcome(const struct job *job, const struct child_end *end)
 
 	if (job->done && status == VM_EXIT_OK)
 		return JOB_DELIVERED;
+	if (job->delivered && job->move)
+		return JOB_LEFT;
 	if (status == VM_EXIT_INTERRUPTED)
 		return JOB_CANCELLED;
 	if (status == VM_EXIT_FILES && job->cannot->len && !job->skip)
@@ -123,28 +130,15 @@ enum job_outcome job_outcome(const struct job *job, const struct child_end *end)
 	return JOB_FAILED;
 }
 
-/* Line ends stay, nothing else that moves the cursor. */
-static char *show_lines(const char *text)
-{
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-
-	for (char **line = lines; *line; line++) {
-		char *printable = vm_printable(*line, -1);
-
-		g_free(*line);
-		*line = printable;
-	}
-	return g_strjoinv("\n", lines);
-}
-
 char *job_why(const struct job *job, const struct child_end *end)
 {
 	const char *program = job->move ? "qvm-move-to-vm" : "qvm-copy-to-vm";
 
-	if (job->why && *job->why)
-		return show_lines(job->why);
+	/* There it says as well what the user is left with. */
 	if (*end->message)
-		return show_lines(end->message);
+		return lines_of_program(program, end->message);
+	if (job->why && *job->why)
+		return lines_printable(job->why);
 	if (end->status > 128)
 		return g_strdup_printf("%s was ended by signal %d; nothing is known of what it "
 				       "did. `%s` in a terminal may say more.",

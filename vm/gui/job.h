@@ -27,8 +27,9 @@ struct job {
 	struct pace pace;
 	GPtrArray *cannot; /* struct report: REPORT_CANNOT */
 	gboolean done;
-	int failed; /* the exit status that it announced; 0: none */
-	char *why;  /* with it */
+	gboolean delivered; /* dom0 has said so; what comes then is deleting */
+	int failed;         /* the exit status that it announced; 0: none */
+	char *why;          /* with it */
 };
 
 /* `files` must live as long as the job. */
@@ -50,6 +51,7 @@ double job_fraction(const struct job *job);
 /* Once it has ended. */
 enum job_outcome {
 	JOB_DELIVERED,
+	JOB_LEFT,        /* of a move: delivered, but not all of it was deleted here */
 	JOB_UNSUPPORTED, /* nothing was asked of dom0; `cannot` says what a pendrive cannot carry */
 	JOB_CANCELLED,
 	JOB_FAILED,

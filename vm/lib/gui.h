@@ -10,10 +10,13 @@
 bool gui_wanted(char *const *argv);
 
 /*
- * Becomes /usr/lib/qubes/qvm-copy-gui, with what stands behind --gui, and --move before it if that
- * is wanted. Comes back, with `error`, only if that cannot be run. QPEN_PROGRAMS in the environment
- * names another folder, for tests.
+ * Becomes the program of /usr/lib/qubes that copies with a window, with what stands behind --gui,
+ * and --move before it if that is wanted. Comes back, with `error`, only if it cannot be run.
+ * QPEN_PROGRAMS in the environment names another folder, for tests.
  */
 bool gui_become(char *const *argv, bool move, GError **error);
+
+/* The same for the one that opens files in DisposableVMs. */
+bool gui_become_opener(char *const *argv, GError **error);
 
 #endif
