@@ -42,6 +42,10 @@ package_packages='debhelper dpkg-dev'
 # shellcheck disable=SC2034
 test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
 
+# The file managers whose menus are tried.
+# shellcheck disable=SC2034
+test_packages="$test_packages thunar caja python3-caja python3-nautilus pcmanfm-qt desktop-file-utils"
+
 # run_logged LOG COMMAND...: quiet unless it fails; then the end of the log.
 run_logged() {
 	log=$1

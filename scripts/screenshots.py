@@ -3,21 +3,25 @@
 import pathlib
 import subprocess
 import sys
+import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/agent"))
-import agentbox  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/desktop"))
+import desktopbox  # noqa: E402
+from desktopbox import agentbox  # noqa: E402
 from agentbox import until  # noqa: E402
 
 FOLDER = pathlib.Path(sys.argv.pop(1))
 COLOURS = 64
 
 
-class Picture(agentbox.AgentTest):
+class Camera:
     def keep(self, window, name):
         """A few colours are enough, and make the file small."""
         subprocess.run(["import", "-frame", "-window", window, "-colors", str(COLOURS), "-strip", "-define",
                         "png:compression-level=9", f"png8:{FOLDER / name}.png"], env=self.desktop.env, check=True)
 
+
+class Picture(Camera, agentbox.AgentTest):
     def ask(self, name):
         self.daemon.ask(1, sender="work", receiver="banking", expires=58, **{"receiver-label": "green"})
         window = self.window()
@@ -58,6 +62,32 @@ class List(Picture):
         window = self.window()
         until(lambda: "blocked VM" in window.texts(), "the lines")
         self.keep(self.x_window(), "list")
+
+
+class Copy(Camera, desktopbox.DesktopTest):
+    APPLICATION = "qvm-copy-gui"
+    TITLE = "Copy to another VM"
+
+    def test(self):
+        self.fake("qvm-copy-to-vm")
+        program = self.run_program(desktopbox.PROGRAMS / "qvm-copy-gui", "report.odt", "Pictures")
+        window = self.window()
+        self.focus(self.x_window())
+        self.wait_focus(window, "Name of the VM")
+        self.type("personal")
+        self.key("Return")
+        self.wait_started()
+        self.order("say total 1400000000 212", "say state copying")
+        begun = time.monotonic()
+
+        def is_paced():
+            done = 500 + int((time.monotonic() - begun) * 40)
+            self.order(f"say progress {done * 1000000} 83")
+            return any("left" in text for text in window.texts())
+
+        until(is_paced, "the time left")
+        self.keep(self.x_window(), "copy")
+        program.terminate()
 
 
 if __name__ == "__main__":
