@@ -300,16 +300,19 @@ static void test_never_root(void)
 	const char *const words[] = {g_getenv("QPEN_TEST_PROGRAM"), "--offset=0", "--opener=work",
 		"--mode=edit", "A1", NULL};
 	g_auto(GStrv) argv = argv_copy(words);
+	g_autofree char *said = NULL;
 	int status = 0;
 
 	if (geteuid() != 0) {
 		g_test_skip("needs root");
 		return;
 	}
-	g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL,
-		NULL, &status, NULL));
+	g_assert_true(g_spawn_sync(
+		NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, &said, &status, NULL));
 	g_assert_true(WIFEXITED(status));
 	g_assert_cmpint(WEXITSTATUS(status), ==, VM_EXIT_FAILED);
+	/* For that reason, and not for want of a pendrive. */
+	g_assert_nonnull(strstr(said, "never does so as root"));
 }
 
 int main(int argc, char **argv)
