@@ -286,6 +286,8 @@ class Hidden(test_policy.PolicyBox, storebox.DaemonTest):
                        "the configuration to be read")
 
     def test_a_no_does_not_move_the_time_of_the_answer(self):
+        # Long enough for an agent to start, on a busy machine as well.
+        self.restart(config={"questions": {"hide-refusals": "yes", "timeout": "60"}})
         self.lend(self.work)
         self.post(self.work, "send personal")
         expires = self.wait_record(self.work, "asking")["deadline"]
