@@ -182,6 +182,8 @@ static void assert_same(const struct transfer *a, const struct transfer *b)
 /* ---- the matrix ---- */
 
 #define IN(state) [TRANSFER_##state]
+/* Too long for its place, and strings in two halves look like a comma that is missing. */
+#define DISCARD_WHILE_ASKED "discarding+9000: withdraw, sender cancelled, discard ok, remove"
 #define ON(event) [TRANSFER_EV_##event]
 #define NOTHING "-"
 
@@ -277,8 +279,7 @@ static const char *const matrix[TRANSFER_N_STATES][TRANSFER_N_EVENTS] =
 			},
 		IN(ASKING) =
 			{
-				ON(DISCARD) = "discarding+9000: withdraw, sender cancelled, "
-					      "discard ok, remove",
+				ON(DISCARD) = DISCARD_WHILE_ASKED,
 				ON(VM_STARTING) = NOTHING,
 				ON(VM_READY) = NOTHING,
 				ON(VM_FAILED) = NOTHING,

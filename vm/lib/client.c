@@ -32,9 +32,8 @@ static unsigned default_timeout_ms(enum request_verb verb)
 		return CLIENT_SEND_TIMEOUT_MS;
 	case REQUEST_UMOUNT:
 	case REQUEST_KILLME:
-		return CLIENT_UMOUNT_TIMEOUT_MS;
 	case REQUEST_DISCARD:
-		return CLIENT_DISCARD_TIMEOUT_MS;
+		return CLIENT_GIVE_BACK_TIMEOUT_MS;
 	}
 	return CLIENT_NEW_TIMEOUT_MS;
 }

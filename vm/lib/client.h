@@ -11,8 +11,7 @@
 
 /* How long dom0 may take until the final answer, unless the user says otherwise. */
 #define CLIENT_NEW_TIMEOUT_MS 60000u
-#define CLIENT_UMOUNT_TIMEOUT_MS 60000u
-#define CLIENT_DISCARD_TIMEOUT_MS 60000u
+#define CLIENT_GIVE_BACK_TIMEOUT_MS 60000u
 /* A person is asked, and the receiver may have to finish with another pendrive first. */
 #define CLIENT_SEND_TIMEOUT_MS 3600000u
 /* dom0 takes a request out of the mailbox in milliseconds. */
