@@ -149,6 +149,9 @@ struct transfer_event {
 	bool receiver_known;
 	bool ask, quiet;
 	bool preparing; /* the save file has to be made first */
+	/* Who said so, for the history alone. YES, NO: whose agent; NO, CANCEL: or a block. */
+	bool by_block, uid_known;
+	uint32_t uid;
 };
 
 enum transfer_action_kind {

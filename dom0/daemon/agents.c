@@ -11,6 +11,9 @@ struct agent {
 	char *owner;
 	char *path;
 	guint watch; /* of the name's owner */
+	gboolean uid_known;
+	guint32 uid;            /* as the bus says */
+	GCancellable *uid_call; /* while it is being asked for */
 };
 
 /* A question without an answer. */
@@ -73,12 +76,15 @@ static void free_call(struct call *call)
 
 static void drop_agent(struct agents *a, const char *owner);
 
+static void tell_uid(struct agents *a, const char *owner, struct answer *out);
+
 static void on_answer(GObject *source, GAsyncResult *result, gpointer data)
 {
 	struct call *call = data;
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GVariant) reply =
 		g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+	struct answer answer = {0};
 	gboolean allow = FALSE;
 
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
@@ -93,8 +99,10 @@ static void on_answer(GObject *source, GAsyncResult *result, gpointer data)
 		const struct port_events *events = call->agents->events;
 
 		g_variant_get(reply, "(b)", &allow);
+		answer.yes = allow;
+		tell_uid(call->agents, call->owner, &answer);
 		if (g_hash_table_remove(call->agents->questions, &id))
-			events->answered(events->ctx, id, allow);
+			events->answered(events->ctx, id, &answer);
 	}
 	free_call(call);
 }
@@ -200,6 +208,9 @@ static void free_agent(gpointer data)
 
 	if (agent->watch)
 		g_bus_unwatch_name(agent->watch);
+	if (agent->uid_call)
+		g_cancellable_cancel(agent->uid_call);
+	g_clear_object(&agent->uid_call);
 	g_free(agent->owner);
 	g_free(agent->path);
 	g_free(agent);
@@ -211,6 +222,43 @@ static GList *find_agent(struct agents *a, const char *owner)
 		if (strcmp(((struct agent *)l->data)->owner, owner) == 0)
 			return l;
 	return NULL;
+}
+
+static void tell_uid(struct agents *a, const char *owner, struct answer *out)
+{
+	const GList *link = find_agent(a, owner);
+	const struct agent *agent = link ? link->data : NULL;
+
+	if (!agent || !agent->uid_known)
+		return;
+	out->uid_known = true;
+	out->uid = agent->uid;
+}
+
+static void on_uid(GObject *source, GAsyncResult *result, gpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GVariant) reply =
+		g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+	struct agent *agent = data;
+
+	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+		return; /* and the agent is gone */
+	g_clear_object(&agent->uid_call);
+	if (!reply)
+		return; /* it has left the bus, which we hear of in another way */
+	g_variant_get(reply, "(u)", &agent->uid);
+	agent->uid_known = TRUE;
+}
+
+/* The bus reads this before any question to the agent, so that it is known at the first answer. */
+static void ask_uid(struct agent *agent)
+{
+	agent->uid_call = g_cancellable_new();
+	g_dbus_connection_call(agent->agents->connection, "org.freedesktop.DBus",
+		"/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixUser",
+		g_variant_new("(s)", agent->owner), G_VARIANT_TYPE("(u)"),
+		G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, agent->uid_call, on_uid, agent);
 }
 
 static void drop_agent(struct agents *a, const char *owner)
@@ -254,6 +302,7 @@ void agents_register(struct agents *a, const char *owner, const char *path)
 	g_queue_push_head(&a->list, agent);
 	agent->watch = g_bus_watch_name_on_connection(a->connection, owner,
 		G_BUS_NAME_WATCHER_FLAGS_NONE, NULL, on_owner_vanished, agent, NULL);
+	ask_uid(agent);
 	g_message("the agent %s is there to be asked", owner);
 	put_questions(a);
 }

@@ -32,7 +32,7 @@ struct raw {
 	guint64 burst, per_minute, question_burst, question_interval_s, max_waiting;
 	guint64 memory, keep_free, max_per_opener, max_disposables, pool, life_s, start_s,
 		prepare_s;
-	gboolean hide_refusals, use_savefile;
+	gboolean hide_refusals, use_savefile, log_names;
 	GHashTable *labels;
 };
 
@@ -91,6 +91,7 @@ static const struct key keys[] = {
 	{"timeouts", "release", KEY_NUMBER, AT(release_s), 1, YEAR_S, 60},
 	{"requests", "burst", KEY_NUMBER, AT(burst), 1, 1000000, 20},
 	{"requests", "per-minute", KEY_NUMBER, AT(per_minute), 1, 60000, 120},
+	{"log", "names", KEY_BOOL, AT(log_names), .normal = TRUE},
 };
 
 static guint64 *number_at(struct raw *raw, const struct key *key)
@@ -281,6 +282,7 @@ static void use(struct raw *raw, struct config *out)
 		.image_dir = g_steal_pointer(&raw->directory),
 		.reserve_bytes = raw->reserve,
 		.labels = g_steal_pointer(&raw->labels),
+		.log_names = raw->log_names,
 		.disposable =
 			{
 				.template = g_steal_pointer(&raw->template),

@@ -20,6 +20,7 @@ struct config {
 		guint64 keep_free_mib;
 		gint64 make_ms, prepare_ms, destroy_ms, survey_ms;
 	} disposable;
+	gboolean log_names; /* whether the log and the history have the names of VMs */
 	GHashTable *labels; /* a VM's name -> a colour's word */
 	struct exchange_limits limits;
 };

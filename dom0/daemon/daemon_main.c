@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agents.h"
+#include "audit_journal.h"
 #include "blocks_xs.h"
 #include "bus.h"
 #include "clock_glib.h"
@@ -18,6 +19,7 @@
 #include "domains_child.h"
 #include "exchange.h"
 #include "images_dir.h"
+#include "log_names.h"
 #include "rules_dir.h"
 #include "store_xs.h"
 #include "xs.h"
@@ -37,6 +39,7 @@ struct daemon {
 	struct clock_glib *clock;
 	struct domains_child *domains;
 	struct rules *rules;
+	struct audit_journal *audit;
 	struct exchange *exchange;
 	struct bus *bus;
 };
@@ -72,6 +75,12 @@ static void set_domains_options(struct daemon *d)
 	domains_child_set_options(d->domains, &options);
 }
 
+static void set_names(struct daemon *d)
+{
+	log_names_show(d->config.log_names);
+	audit_journal_set_names(d->audit, d->config.log_names);
+}
+
 /* "" where the configuration names no colour. */
 static const char *find_label(void *arg, const char *vm)
 {
@@ -97,6 +106,7 @@ static gboolean on_reload(gpointer data)
 	config_clear(&d->config);
 	d->config = fresh;
 	set_domains_options(d);
+	set_names(d);
 	exchange_set_limits(d->exchange, &d->config.limits);
 	g_message("%s was read again", d->config_path);
 	return G_SOURCE_CONTINUE;
@@ -134,6 +144,8 @@ static gboolean start(struct daemon *d)
 	clock = clock_glib_port(d->clock);
 	d->agents = agents_create(&clock, &d->events);
 	d->rules = rules_create(&d->places->policy);
+	d->audit = audit_journal_create(d->config.log_names);
+	set_names(d);
 	ports = (struct exchange_ports){
 		.store = store_xs_port(d->store),
 		.blocks = blocks_xs_port(d->blocks),
@@ -142,6 +154,7 @@ static gboolean start(struct daemon *d)
 		.domains = domains_child_port(d->domains),
 		.rules = rules_port(d->rules),
 		.clock = clock,
+		.audit = audit_journal_port(d->audit),
 	};
 	d->exchange = exchange_create(&ports, &d->config.limits);
 	d->events = exchange_events(d->exchange);
@@ -161,6 +174,7 @@ static void stop(struct daemon *d)
 	exchange_destroy(d->exchange);
 	agents_destroy(d->agents);
 	rules_destroy(d->rules);
+	audit_journal_destroy(d->audit);
 	domains_child_destroy(d->domains);
 	clock_glib_destroy(d->clock);
 	blocks_xs_destroy(d->blocks);

@@ -8,6 +8,8 @@
 
 #include "dispvm_record.h"
 #include "exchange_state.h"
+#include "history.h"
+#include "log_names.h"
 
 /* After a VM for the pool could not be made, or was given back. */
 #define POOL_RETRY_MS 60000
@@ -123,6 +125,8 @@ void disposables_carry_out(struct exchange *x, struct dispvm_turn *turn)
 	if (!node)
 		return;
 	d = node->d;
+	if (turn->ended)
+		history_dispvm_ended(x, &d, &turn->end);
 	if (x->observer.dispvm)
 		x->observer.dispvm(x->observer.arg, &d);
 	if (d.state == DISPVM_GONE)
@@ -137,21 +141,22 @@ void disposables_carry_out(struct exchange *x, struct dispvm_turn *turn)
 void disposables_step(struct exchange *x, struct dispvm_node *node,
 	const struct dispvm_event *event, struct dispvm_turn *turn)
 {
-	enum dispvm_state before = node->d.state;
+	const struct dispvm before = node->d;
 
 	turn->node = NULL;
 	dispvm_step(&node->d, event, &x->limits.dispvm, exchange_now_ms(x), &turn->step);
 	if (turn->step.ignored) {
 		g_debug("%s: %s in %s: ignored", node->d.id.name, dispvm_event_name(event->kind),
-			dispvm_state_name(before));
+			dispvm_state_name(before.state));
 		return;
 	}
-	if (node->d.state != before)
+	if (node->d.state != before.state)
 		g_info("DisposableVM %s of %s: %s, so %s -> %s", node->d.id.name,
-			node->d.opener.name[0] ? node->d.opener.name : "the pool",
-			dispvm_event_name(event->kind), dispvm_state_name(before),
+			node->d.opener.name[0] ? log_vm(&node->d.opener) : "the pool",
+			dispvm_event_name(event->kind), dispvm_state_name(before.state),
 			dispvm_state_name(node->d.state));
-	if (node->d.state == DISPVM_OPEN && before == DISPVM_READY)
+	turn->ended = audit_dispvm_ended(&before, event, &node->d, &turn->end);
+	if (node->d.state == DISPVM_OPEN && before.state == DISPVM_READY)
 		x->pool_retry_ms = MAX(x->pool_retry_ms, exchange_now_ms(x) + POOL_CALM_MS);
 	turn->node = node;
 }
@@ -357,8 +362,9 @@ static void start(struct exchange *x, struct dispvm_node *node, const struct dis
 		&node->d, assign, prepared, &x->limits.dispvm, exchange_now_ms(x), &turn->step);
 	keep(x, node);
 	turn->node = node;
+	turn->ended = false;
 	g_info("DisposableVM %s for %s: %s", node->d.id.name,
-		assign ? node->d.opener.name : "the pool", dispvm_state_name(node->d.state));
+		assign ? log_vm(&node->d.opener) : "the pool", dispvm_state_name(node->d.state));
 }
 
 static struct verdict refused(enum qpen_error error, const char *text)

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "exchange_state.h"
+#include "history.h"
+#include "log_names.h"
 #include "record.h"
 #include "request.h"
 
@@ -191,6 +193,14 @@ static gboolean step_attaches(const struct transfer_step *step)
 	return FALSE;
 }
 
+static void free_transfer(gpointer data)
+{
+	struct transfer_node *node = data;
+
+	g_free(node->rule);
+	g_free(node);
+}
+
 static void forget(struct exchange *x, struct transfer_node *node)
 {
 	registry_remove(&x->registry, &node->entry);
@@ -214,9 +224,10 @@ static void write_down(struct exchange *x, const struct transfer *t,
 		exchange_commit(x, &change);
 }
 
-/* Does what a step asks for. The entry may be gone afterwards. */
+/* Does what a step asks for. The entry may be gone afterwards. `history` NULL: nothing is told. */
 static void carry_out(struct exchange *x, struct transfer_entry *e,
-	const struct transfer_step *step, struct dispvm_turn *turn)
+	const struct transfer_step *step, struct dispvm_turn *turn,
+	const struct history_turn *history)
 {
 	struct transfer_node *node = node_of(e);
 
@@ -225,6 +236,7 @@ static void carry_out(struct exchange *x, struct transfer_entry *e,
 	dues_arm(x->dues, &node->deadline, e->t.deadline_ms);
 	for (unsigned i = 0; i < step->n_actions; i++)
 		act(x, &e->t, &step->actions[i]);
+	history_write(x, history);
 	if (x->observer.transfer)
 		x->observer.transfer(x->observer.arg, &e->t);
 	if (e->t.state == TRANSFER_GONE)
@@ -246,29 +258,32 @@ static void serve_queue(struct exchange *x, struct vm *vm)
 }
 
 /* `turn`: the step of a DisposableVM that goes with it; node NULL: whatever the event means for
- * one. */
+ * one. `ruling`: of a SEND that has to pass the policy, else NULL. */
 static void feed_with(struct exchange *x, struct transfer_entry *e,
-	const struct transfer_event *event, struct dispvm_turn *turn)
+	const struct transfer_event *event, struct dispvm_turn *turn, const struct ruling *ruling)
 {
-	enum transfer_state before = e->t.state;
+	const struct transfer before = e->t;
 	struct vm *receiver = e->receiver;
 	guint64 id = e->t.id;
 	struct transfer_step step;
+	struct history_turn history;
 
 	transfer_step(&e->t, event, &x->limits.transfer, exchange_now_ms(x), &step);
 	if (step.ignored) {
 		g_debug("transfer %" G_GUINT64_FORMAT ": %s in %s: ignored", id,
-			transfer_event_name(event->kind), transfer_state_name(before));
+			transfer_event_name(event->kind), transfer_state_name(before.state));
 		return;
 	}
-	if (e->t.state != before)
+	if (e->t.state != before.state)
 		g_info("transfer %" G_GUINT64_FORMAT ", %s to %s: %s, so %s -> %s", id,
-			e->t.sender.name, e->t.receiver.name[0] ? e->t.receiver.name : "nobody yet",
-			transfer_event_name(event->kind), transfer_state_name(before),
+			log_vm(&e->t.sender),
+			e->t.receiver.name[0] ? log_vm(&e->t.receiver) : "nobody yet",
+			transfer_event_name(event->kind), transfer_state_name(before.state),
 			transfer_state_name(e->t.state));
 	if (!turn->node)
 		disposables_follow(x, &e->t, event, &step, turn);
-	carry_out(x, e, &step, turn);
+	history_follow(x, node_of(e), &before, event, &step, ruling, &history);
+	carry_out(x, e, &step, turn, &history);
 	if (receiver)
 		serve_queue(x, receiver);
 }
@@ -277,7 +292,7 @@ static void feed(struct exchange *x, struct transfer_entry *e, const struct tran
 {
 	struct dispvm_turn turn = {0};
 
-	feed_with(x, e, event, &turn);
+	feed_with(x, e, event, &turn, NULL);
 }
 
 void exchange_feed(struct exchange *x, guint64 id, const struct transfer_event *event)
@@ -335,7 +350,7 @@ static void vm_gone(struct exchange *x, struct vm_node *node)
 
 	/* What follows may be written down in the middle of a request, but is not that request. */
 	x->serving = 0;
-	g_info("VM %s (domain %u) is gone", node->vm.id.name, domid);
+	g_info("VM %s (domain %u) is gone", log_vm(&node->vm.id), domid);
 	node->dying = TRUE;
 	g_tree_foreach(x->transfers, collect_of_vm, &list);
 	for (guint i = 0; i < list.ids->len; i++) {
@@ -394,7 +409,7 @@ static struct vm_node *vm_appeared(struct exchange *x, guint32 domid)
 	node->vm.id = id;
 	node->hold = (struct due){.kind = DUE_MAILBOX, .key = domid};
 	g_hash_table_insert(x->vms, GUINT_TO_POINTER(domid), node);
-	g_info("VM %s (domain %u) is there", id.name, domid);
+	g_info("VM %s (domain %u) is there", log_vm(&id), domid);
 	return node;
 }
 
@@ -501,7 +516,7 @@ static void answer_error(struct exchange *x, const struct vm_node *node, const c
 	struct store_reply reply = {.domid = node->vm.id.domid, .id = id};
 	struct store_change change = {.replies = &reply, .n_replies = 1};
 
-	g_info("VM %s: %s: %s", node->vm.id.name, qpen_error_name(error), text);
+	g_info("VM %s: %s: %s", log_vm(&node->vm.id), qpen_error_name(error), text);
 	reply_error(&reply.reply, id, error, text);
 	exchange_commit(x, &change);
 }
@@ -543,16 +558,16 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 	registry_add(&x->registry, &node->entry, &vm->vm, NULL);
 	g_info("transfer %" G_GUINT64_FORMAT ": a new pendrive of %" G_GUINT64_FORMAT
 	       " bytes for %s",
-		t.id, t.size_bytes, t.sender.name);
-	carry_out(x, &node->entry, &step, &turn);
+		t.id, t.size_bytes, log_vm(&t.sender));
+	carry_out(x, &node->entry, &step, &turn, NULL);
 }
 
 /* It may have been renamed since `new`: the receiver and the user see its name of now. */
 static void feed_send(struct exchange *x, const struct vm_node *vm, struct transfer_entry *e,
-	const struct transfer_event *event, struct dispvm_turn *turn)
+	const struct transfer_event *event, struct dispvm_turn *turn, const struct ruling *ruling)
 {
 	strcpy(e->t.sender.name, vm->vm.id.name);
-	feed_with(x, e, event, turn);
+	feed_with(x, e, event, turn, ruling);
 }
 
 /* ---- blocked VMs ---- */
@@ -567,7 +582,7 @@ static void write_blocked(struct exchange *x, const char *name, gint64 until_ms)
 	if (rc < 0)
 		g_warning("cannot write into xenstore that VM %s is blocked: %s; it is until "
 			  "qfilexchgd stops",
-			name, g_strerror(-rc));
+			log_name(name), g_strerror(-rc));
 }
 
 static void drop_blocked(struct exchange *x, const char *name)
@@ -577,7 +592,7 @@ static void drop_blocked(struct exchange *x, const char *name)
 	if (rc < 0)
 		g_warning("cannot remove from xenstore that VM %s is blocked: %s; it will be again "
 			  "when qfilexchgd was restarted, unless its time is over by then",
-			name, g_strerror(-rc));
+			log_name(name), g_strerror(-rc));
 }
 
 static void load_one_blocked(void *arg, const char *untrusted_text, size_t len)
@@ -592,7 +607,7 @@ static void load_one_blocked(void *arg, const char *untrusted_text, size_t len)
 	} else if (b.until_ms <= exchange_now_ms(x)) {
 		drop_blocked(x, b.name);
 	} else {
-		g_message("VM %s is blocked", b.name);
+		g_message("VM %s is blocked", log_name(b.name));
 		g_hash_table_replace(
 			x->blocked, g_strdup(b.name), g_memdup2(&b.until_ms, sizeof b.until_ms));
 	}
@@ -614,7 +629,7 @@ static gboolean is_blocked(struct exchange *x, const char *name)
 
 static void tell_too_often(struct exchange *x, const char *vm, guint n)
 {
-	g_message("VM %s asks too often: %u refused, unasked", vm, n);
+	g_message("VM %s asks too often: %u refused, unasked", log_name(vm), n);
 	exchange_notify(x, &(struct exchange_notice){.what = "too-often", .vm = vm, .count = n});
 }
 
@@ -663,7 +678,7 @@ static gboolean may_have_asked(struct exchange *x, const struct vm_node *vm)
 	if (registry_may_ask(&x->registry, waiting.n_own, waiting.n_all) &&
 		budgets_have(x->budgets, &vm->vm.id, &x->limits.questions, now_ms))
 		return TRUE;
-	g_info("VM %s asks too often: refused, unasked", name);
+	g_info("VM %s asks too often: refused, unasked", log_vm(&vm->vm.id));
 	if (budgets_refused(x->budgets, name, now_ms))
 		tell_too_often(x, name, 1);
 	arm_notices(x);
@@ -689,42 +704,47 @@ static struct policy_query query_of(
 }
 
 /* What is to become of a wish to send; `to` as above. */
-static struct policy_decision decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
+static struct ruling decide(struct exchange *x, struct vm_node *from, struct vm_node *to)
 {
 	const struct policy_query query = query_of(x, &from->vm.id, to ? &to->vm.id : NULL);
-	struct policy_decision decision;
+	struct ruling ruling = {.by = AUDIT_BY_POLICY};
 
 	if (is_blocked(x, from->vm.id.name)) {
-		g_info("VM %s is blocked: refused, unasked", from->vm.id.name);
-		return (struct policy_decision){.action = POLICY_DENY, .quiet = true};
+		g_info("VM %s is blocked: refused, unasked", log_vm(&from->vm.id));
+		ruling.decision = (struct policy_decision){.action = POLICY_DENY, .quiet = true};
+		ruling.by = AUDIT_BY_BLOCK;
+		return ruling;
 	}
-	decision = x->ports.rules.decide(x->ports.rules.ctx, &query);
-	g_info("VM %s to %s: the policy says %s", query.source, to ? query.dest : "a DisposableVM",
-		policy_action_name(decision.action));
+	ruling.decision = x->ports.rules.decide(x->ports.rules.ctx, &query);
+	g_info("VM %s to %s: the policy says %s", log_vm(&from->vm.id),
+		to ? log_vm(&to->vm.id) : "a DisposableVM",
+		policy_action_name(ruling.decision.action));
 	/* cppcheck-suppress returnDanglingLifetime ; it points into the policy, not into the query
 	 */
-	return decision;
+	return ruling;
 }
+
+/* The user hears of it in another way. */
+static const struct ruling too_often = {{.action = POLICY_DENY, .quiet = true}, AUDIT_BY_LIMIT};
 
 /*
  * What is to become of a pendrive for `to`; NULL: there is no such VM. What is not allowed costs as
  * much as a question, whether there is such a VM or not: otherwise the VM could see from what is
  * left to it which of the two it was.
  */
-static struct policy_decision decide_files(
-	struct exchange *x, struct vm_node *from, struct vm_node *to)
+static struct ruling decide_files(struct exchange *x, struct vm_node *from, struct vm_node *to)
 {
-	struct policy_decision decision = {.action = POLICY_DENY};
+	struct ruling ruling = {{.action = POLICY_DENY}, AUDIT_BY_NO_RECEIVER};
 	gboolean blocked = is_blocked(x, from->vm.id.name);
 
 	if (to || blocked)
-		decision = decide(x, from, to);
-	if (decision.action == POLICY_ALLOW || blocked)
-		return decision;
+		ruling = decide(x, from, to);
+	if (ruling.decision.action == POLICY_ALLOW || blocked)
+		return ruling;
 	if (!may_have_asked(x, from))
-		return (struct policy_decision){.action = POLICY_DENY, .quiet = true};
+		return too_often;
 	spend_question(x, from);
-	return decision;
+	return ruling;
 }
 
 /* An ordinary pendrive. */
@@ -734,7 +754,7 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	struct transfer_entry *e = vm->vm.outgoing;
 	struct vm_node *to = resolve(x, request->dest);
 	struct vm_id receiver = {0};
-	struct policy_decision decision;
+	struct ruling ruling;
 	struct dispvm_turn turn = {0};
 
 	/* Looking for a renamed VM can show that the sender itself has gone. */
@@ -743,8 +763,8 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 	/* A DisposableVM's slot is its file's until that is open. */
 	if (to && disposables_is_closed(x, &to->vm.id))
 		to = NULL;
-	decision = decide_files(x, vm, to);
-	if (decision.action == POLICY_DENY)
+	ruling = decide_files(x, vm, to);
+	if (ruling.decision.action == POLICY_DENY)
 		to = NULL; /* to the sender it is as if there were none */
 	if (to)
 		receiver = to->vm.id;
@@ -752,10 +772,10 @@ static void send_files(struct exchange *x, struct vm_node *vm, const struct requ
 		strcpy(receiver.name, request->dest);
 	event.receiver = &receiver;
 	event.receiver_known = to != NULL;
-	event.ask = decision.action == POLICY_ASK;
-	event.quiet = decision.quiet;
+	event.ask = ruling.decision.action == POLICY_ASK;
+	event.quiet = ruling.decision.quiet;
 	registry_set_receiver(e, to ? &to->vm : NULL);
-	feed_send(x, vm, e, &event, &turn);
+	feed_send(x, vm, e, &event, &turn, &ruling);
 }
 
 /* One file for a DisposableVM, which may have to be made first. */
@@ -766,14 +786,16 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 		.kind = TRANSFER_EV_SEND, .as = TRANSFER_REQUEST, .request = request};
 	struct transfer_entry *e = vm->vm.outgoing;
 	const char *label = x->label ? x->label(x->label_arg, vm->vm.id.name) : "";
-	struct policy_decision decision = decide(x, vm, NULL);
+	struct ruling ruling = decide(x, vm, NULL);
 	struct dispvm_turn turn;
 	struct verdict verdict;
 
-	if (decision.action == POLICY_DENY ||
-		(decision.action == POLICY_ASK && !may_have_asked(x, vm))) {
+	if (ruling.decision.action == POLICY_ASK && !may_have_asked(x, vm))
+		ruling = too_often;
+	if (ruling.decision.action == POLICY_DENY) {
 		answer_error(x, vm, request->id, QPEN_ERROR_REFUSED,
 			"dom0 makes no DisposableVMs for this VM");
+		history_refused_request(x, &e->t, &ruling);
 		return;
 	}
 	verdict = disposables_take(x, &vm->vm.id, label, request, e->t.id, &turn);
@@ -782,11 +804,11 @@ static void send_request(struct exchange *x, struct vm_node *vm, const struct re
 		return;
 	}
 	event.receiver = &to_be_made;
-	event.ask = decision.action == POLICY_ASK;
+	event.ask = ruling.decision.action == POLICY_ASK;
 	if (event.ask)
 		spend_question(x, vm);
 	event.preparing = turn.node->d.state == DISPVM_PREPARING;
-	feed_send(x, vm, e, &event, &turn);
+	feed_send(x, vm, e, &event, &turn, &ruling);
 }
 
 /* The file back from the DisposableVM that was made for it. */
@@ -808,7 +830,7 @@ static void send_answer(struct exchange *x, struct vm_node *vm, const struct req
 			g_warning(
 				"VM %s sends an answer that nobody waits for; refused, as will be "
 				"any more, without a word here",
-				vm->vm.id.name);
+				log_vm(&vm->vm.id));
 		vm->told_of_answers = TRUE;
 		answer_error(x, vm, request->id, QPEN_ERROR_NO_TRANSACTION,
 			"no transaction waits for this answer");
@@ -818,7 +840,7 @@ static void send_answer(struct exchange *x, struct vm_node *vm, const struct req
 	disposables_step(x, node, &answer, &turn);
 	event.receiver = &to->vm.id;
 	registry_set_receiver(e, &to->vm);
-	feed_send(x, vm, e, &event, &turn);
+	feed_send(x, vm, e, &event, &turn, NULL);
 }
 
 static void request_send(struct exchange *x, struct vm_node *vm, const struct request *request)
@@ -1095,16 +1117,19 @@ static void on_disk_detached(void *ctx, uint64_t id, enum transfer_place place)
 	exchange_feed(x, id, &event);
 }
 
-static void on_answered(void *ctx, uint64_t id, bool yes)
+static void on_answered(void *ctx, uint64_t id, const struct answer *answer)
 {
 	struct exchange *x = ctx;
 	struct transfer_entry *e = find_entry(x, id);
-	struct transfer_event event = {.kind = yes ? TRANSFER_EV_YES : TRANSFER_EV_NO};
+	bool yes = answer->yes;
+	struct transfer_event event = {.kind = yes ? TRANSFER_EV_YES : TRANSFER_EV_NO,
+		.uid_known = answer->uid_known,
+		.uid = answer->uid};
 
 	if (!e || e->t.state != TRANSFER_ASKING)
 		return;
 	g_message("transfer %" G_GUINT64_FORMAT ": the user %s %s to %s", id,
-		yes ? "allowed" : "refused", e->t.sender.name, e->t.receiver.name);
+		yes ? "allowed" : "refused", log_vm(&e->t.sender), log_vm(&e->t.receiver));
 	if (yes && e->t.kind != TRANSFER_REQUEST && !receiver_is_there(x, e)) {
 		/* Finding it dead may have refused the transfer already. */
 		if (find_entry(x, id))
@@ -1243,14 +1268,14 @@ static void resume(struct exchange *x, struct transfer_entry *e)
 	struct transfer_step step;
 	struct dispvm_turn turn = {0};
 
-	g_message("transfer %" G_GUINT64_FORMAT ", %s: taken up again, %s", id, e->t.sender.name,
-		transfer_state_name(e->t.state));
+	g_message("transfer %" G_GUINT64_FORMAT ", %s: taken up again, %s", id,
+		log_vm(&e->t.sender), transfer_state_name(e->t.state));
 	if (e->t.place != TRANSFER_NOWHERE)
 		x->ports.blocks.resume(x->ports.blocks.ctx, &e->t);
 	if (e->t.state == TRANSFER_QUEUED && e->receiver)
 		registry_enqueue(e);
 	transfer_resume(&e->t, &x->limits.transfer, exchange_now_ms(x), &step);
-	carry_out(x, e, &step, &turn);
+	carry_out(x, e, &step, &turn, NULL);
 	if (receiver_died && find_entry(x, id))
 		feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
 	if (sender_died && find_entry(x, id))
@@ -1314,7 +1339,7 @@ struct exchange *exchange_create(
 	x->ports = *ports;
 	x->vms = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	x->unusable = g_hash_table_new(NULL, NULL);
-	x->transfers = g_tree_new_full(compare_ids, NULL, NULL, g_free);
+	x->transfers = g_tree_new_full(compare_ids, NULL, NULL, free_transfer);
 	x->blocked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	x->dispvms = g_tree_new_full(compare_ids, NULL, NULL, g_free);
 	x->dues = dues_create(&ports->clock);
@@ -1424,13 +1449,16 @@ static gboolean collect_asked(gpointer key, gpointer value, gpointer data)
 
 static void answer_no(struct exchange *x, guint64 id)
 {
+	static const struct transfer_event no = {.kind = TRANSFER_EV_NO, .by_block = true};
+	/* before there is a question */
+	static const struct transfer_event cancel = {.kind = TRANSFER_EV_CANCEL, .by_block = true};
 	const struct transfer *t = exchange_find(x, id);
 
 	if (t && t->state == TRANSFER_ASKING) {
 		x->ports.asker.withdraw(x->ports.asker.ctx, id);
-		feed_kind(x, id, TRANSFER_EV_NO);
+		exchange_feed(x, id, &no);
 	} else {
-		feed_kind(x, id, TRANSFER_EV_CANCEL); /* before there is a question */
+		exchange_feed(x, id, &cancel);
 	}
 }
 
@@ -1441,7 +1469,7 @@ void exchange_block(struct exchange *x, const char *name, int64_t ms)
 	gint64 at_ms = ms > 0 ? exchange_now_ms(x) + ms : CLOCK_NEVER;
 
 	g_hash_table_replace(x->blocked, g_strdup(name), g_memdup2(&at_ms, sizeof at_ms));
-	g_message("VM %s is blocked", name);
+	g_message("VM %s is blocked", log_name(name));
 	g_tree_foreach(x->transfers, collect_asked, &of);
 	for (guint i = 0; i < ids->len; i++) {
 		guint64 id = g_array_index(ids, guint64, i);
@@ -1458,7 +1486,7 @@ bool exchange_unblock(struct exchange *x, const char *name)
 	bool was = g_hash_table_remove(x->blocked, name);
 
 	if (was) {
-		g_message("VM %s is not blocked any more", name);
+		g_message("VM %s is not blocked any more", log_name(name));
 		drop_blocked(x, name);
 	}
 	return was;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "asker.h"
+#include "audit_port.h"
 #include "blocks.h"
 #include "bucket.h"
 #include "clock.h"
@@ -32,6 +33,7 @@ struct exchange_ports {
 	struct domains_port domains;
 	struct rules_port rules;
 	struct clock_port clock;
+	struct audit_port audit;
 };
 
 struct exchange_limits {

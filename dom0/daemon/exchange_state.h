@@ -8,6 +8,7 @@
 
 #include <glib.h>
 
+#include "audit.h"
 #include "budgets.h"
 #include "dispvm.h"
 #include "dues.h"
@@ -25,6 +26,10 @@ struct vm_node {
 struct transfer_node {
 	struct transfer_entry entry;
 	struct due deadline;
+	/* For the history; a daemon knows what it has seen itself, and nothing of former ones. */
+	char *rule; /* what the policy said when it was sent; NULL: not known, or nothing */
+	gboolean asked;
+	gint64 asked_ms;
 };
 
 struct dispvm_node {
@@ -61,6 +66,8 @@ struct exchange {
 struct dispvm_turn {
 	struct dispvm_node *node;
 	struct dispvm_step step;
+	bool ended; /* with that step: for the history */
+	struct audit_end end;
 };
 
 /* ---- of exchange.c ---- */

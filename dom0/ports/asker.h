@@ -20,6 +20,12 @@ struct question {
 	int64_t expires_ms; /* by the clock port */
 };
 
+struct answer {
+	bool yes;
+	bool uid_known; /* whose agent gave it */
+	uint32_t uid;
+};
+
 struct asker_port {
 	void *ctx;
 	/*

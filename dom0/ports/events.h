@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "asker.h"
 #include "domains.h"
 #include "transfer.h"
 
@@ -32,7 +33,7 @@ struct port_events {
 	/* The device nodes are gone and nobody has the loop device open: the image is ours alone.
 	 */
 	void (*disk_detached)(void *ctx, uint64_t id, enum transfer_place place);
-	void (*answered)(void *ctx, uint64_t id, bool yes);
+	void (*answered)(void *ctx, uint64_t id, const struct answer *answer);
 	/* The DisposableVM of that number is there, paused. */
 	void (*domain_made)(void *ctx, uint64_t number, uint32_t domid);
 	/* It could not be made, or not be made to run; `error` says how: no-memory, timeout,

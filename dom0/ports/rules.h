@@ -11,6 +11,9 @@ struct rules_port {
 	struct policy_decision (*decide)(void *ctx, const struct policy_query *query);
 	/* Whether an answer to that question can be remembered. */
 	bool (*can_remember)(void *ctx, const struct policy_query *query);
+	/* Where a rule stands that `decide` gave just now, for people. NULL: none matched. To be
+	 * freed with g_free. */
+	char *(*where)(void *ctx, const struct policy_rule *rule);
 };
 
 #endif

@@ -58,9 +58,17 @@ static bool can_remember(void *ctx, const struct policy_query *query)
 	return policy_set_can_remember(set, query, &decision);
 }
 
+static char *where(void *ctx, const struct policy_rule *rule)
+{
+	const struct rules *r = ctx;
+
+	return policy_set_where(policy_dir_get(r->dir), rule);
+}
+
 struct rules_port rules_port(struct rules *r)
 {
-	return (struct rules_port){.ctx = r, .decide = decide, .can_remember = can_remember};
+	return (struct rules_port){
+		.ctx = r, .decide = decide, .can_remember = can_remember, .where = where};
 }
 
 static void refuse_to_remember(const struct policy_set *set, const struct policy_query *query,

@@ -18,6 +18,7 @@
 #define DAEMON_NAME ":1.1"
 /* Some tens of calls; each takes a way through four threads. */
 #define LONGEST 200
+#define AGENT_UID 1000
 #define OBJECT_PATH "/org/qubes/FileExchange1"
 
 struct bytes {
@@ -133,6 +134,8 @@ static GVariant *bus_says(const char *method)
 		return g_variant_new("(s)", DAEMON_NAME);
 	if (strcmp(method, "GetNameOwner") == 0)
 		return g_variant_new("(s)", ":1.7");
+	if (strcmp(method, "GetConnectionUnixUser") == 0)
+		return g_variant_new("(u)", AGENT_UID);
 	if (strcmp(method, "RequestName") == 0 || strcmp(method, "ReleaseName") == 0)
 		return g_variant_new("(u)", 1);
 	return NULL;
@@ -349,11 +352,12 @@ static void set_agent_reply(struct host *host, gint how)
 	host->yes_is_said |= how == AGENT_YES;
 }
 
-static void on_answered(void *ctx, uint64_t id, bool yes)
+static void on_answered(void *ctx, uint64_t id, const struct answer *answer)
 {
 	struct host *host = ctx;
 
-	g_assert_true(!yes || host->yes_is_said);
+	g_assert_true(!answer->yes || host->yes_is_said);
+	g_assert_true(!answer->uid_known || answer->uid == AGENT_UID);
 	g_assert_true(g_hash_table_remove(host->asked, &id));
 }
 

@@ -20,6 +20,7 @@ CORE = "dom0/core/"
 EXCHANGE = "dom0/daemon/exchange.c"
 BUDGETS = "dom0/daemon/budgets.c"
 DISPVM = CORE + "dispvm.c"
+HISTORY = "dom0/daemon/history.c"
 DISPOSABLES = "dom0/daemon/disposables.c"
 
 # label, file, text, replacement
@@ -27,7 +28,7 @@ MUTANTS = [
     ("the sender keeps the disk while the user is asked", CORE + "transfer.c",
      "\ts->t->place = TRANSFER_NOWHERE;\n\tif (s->t->kind == TRANSFER_FILES", "\tif (s->t->kind == TRANSFER_FILES"),
     ("what is to be asked goes on unasked", CORE + "transfer.c", "\t} else if (s->t->ask) {\n", "\t} else if (false) {\n"),
-    ("what the policy denies is asked", EXCHANGE, "\tif (decision.action == POLICY_DENY)\n\t\tto = NULL;", "\tif (false)\n\t\tto = NULL;"),
+    ("what the policy denies is asked", EXCHANGE, "\tif (ruling.decision.action == POLICY_DENY)\n\t\tto = NULL;", "\tif (false)\n\t\tto = NULL;"),
     ("a block is forgotten", EXCHANGE, "\tif (is_blocked(x, from->vm.id.name)) {\n", "\tif (false) {\n"),
     ("a block comes too early for a question", EXCHANGE,
      "t->state == TRANSFER_ASKING || (t->state == TRANSFER_FREEZING && t->ask)", "t->state == TRANSFER_ASKING"),
@@ -36,7 +37,7 @@ MUTANTS = [
     ("a block is for ever", EXCHANGE, "\tif (until_ms && *until_ms <= exchange_now_ms(x)) {\n", "\tif (false) {\n"),
     ("what is denied is refused at once", CORE + "transfer.c",
      "\t\trefuse(s, s->now_ms + s->limits->ask_ms);\n", "\t\trefuse_now(s);\n"),
-    ("a question about a blocked VM stands", EXCHANGE, "\t\tfeed_kind(x, id, TRANSFER_EV_NO);\n", ""),
+    ("a question about a blocked VM stands", EXCHANGE, "\t\texchange_feed(x, id, &no);\n", ""),
     ("asked before it is frozen", CORE + "transfer.c",
      "\t\tstart_detach(s, TRANSFER_FREEZING, false);\n",
      "\t\tadd(s, TRANSFER_ACT_ASK);\n\t\tchange_state(s, TRANSFER_ASKING, s->limits->ask_ms);\n"),
@@ -211,6 +212,15 @@ MUTANTS = [
     ("a DisposableVM's step is not written down", EXCHANGE,
      "\tchange.dispvm = turn->node ? &turn->node->d : NULL;\n", "\tchange.dispvm = NULL;\n"),
     ("each wrong answer is logged", EXCHANGE, "\t\tvm->told_of_answers = TRUE;\n", ""),
+    ("the history has no ends", EXCHANGE, "\thistory_write(x, history);\n", ""),
+    ("the history has no ends of DisposableVMs", DISPOSABLES, "\tif (turn->ended)\n", "\tif (false)\n"),
+    ("an end is told with each step of it", CORE + "audit.c", "\tif (is_over(before) || !is_over(after))\n", "\tif (!is_over(after))\n"),
+    ("what came back counts as taken back", CORE + "audit.c", "\telse if (before->to_receiver.pending)\n", "\telse if (false)\n"),
+    ("a block counts as the user's no", CORE + "audit.c", "\tif (event->by_block)\n", "\tif (false)\n"),
+    ("nobody knows who answered", EXCHANGE, "\t\t.uid_known = answer->uid_known,\n", ""),
+    ("a question counts from the start of the daemon", HISTORY, "\t\tnode->asked_ms = exchange_now_ms(x);\n", ""),
+    ("the size of what is removed", HISTORY, "state == TRANSFER_MAKING || state == TRANSFER_REFUSING", "state == TRANSFER_MAKING"),
+    ("what was decided when it was sent is not told", HISTORY, "\t\tif (ruling->decision.action != POLICY_ASK) {\n", "\t\tif (false) {\n"),
     ("a refused send renames its sender", EXCHANGE,
      "\tif (strcmp(request->dest, QPEN_DISPOSABLE) == 0)\n",
      "\tstrcpy(vm->vm.outgoing->t.sender.name, vm->vm.id.name);\n"

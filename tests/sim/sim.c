@@ -125,6 +125,12 @@ struct sim *sim_new(const struct exchange_limits *limits)
 	sim->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->dispvms = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	sim->seen = g_array_new(FALSE, TRUE, sizeof(struct domain_seen));
+	sim->audit = sim_audit_port(sim);
+	sim->history = g_ptr_array_new_with_free_func(g_free);
+	sim->ended = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->owing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->decisions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	sim->arrived = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	sim->prepared = true;
 	sim->for_files = POLICY_ASK;
 	sim->for_disposables = POLICY_ALLOW;
@@ -155,6 +161,11 @@ void sim_free(struct sim *sim)
 	g_hash_table_destroy(sim->told);
 	g_hash_table_destroy(sim->plans);
 	g_hash_table_destroy(sim->dispvms);
+	g_ptr_array_free(sim->history, TRUE);
+	g_hash_table_destroy(sim->ended);
+	g_hash_table_destroy(sim->owing);
+	g_hash_table_destroy(sim->decisions);
+	g_hash_table_destroy(sim->arrived);
 	g_array_free(sim->seen, TRUE);
 	g_free(sim->violation);
 	g_free(sim);
@@ -223,6 +234,7 @@ static void after_event(struct sim *sim)
 	sim->n_events++;
 	if (!sim->crashed)
 		sim_check(sim);
+	sim->history_may_lack |= sim->crashed;
 	for (guint i = 0; i < sim->vms->len; i++) {
 		struct sim_vm *vm = sim->vms->pdata[i];
 
@@ -295,6 +307,8 @@ void sim_stop(struct sim *sim)
 	remember_blocked(sim);
 	g_hash_table_remove_all(sim->asked);
 	g_hash_table_remove_all(sim->told);
+	/* The next daemon begins before what this one could not write. */
+	sim->history_may_repeat |= g_hash_table_size(sim->stale) > 0;
 	g_hash_table_remove_all(sim->stale);
 	g_hash_table_remove_all(sim->places);
 	sim->surveying = sim->survey_again = false;
@@ -472,7 +486,8 @@ static void deliver(struct sim *sim, const struct sim_job *job)
 		break;
 	case SIM_EV_ANSWERED:
 		note_answer(sim, job);
-		e->answered(e->ctx, job->id, job->yes);
+		e->answered(e->ctx, job->id,
+			&(struct answer){.yes = job->yes, .uid_known = true, .uid = SIM_UID});
 		break;
 	case SIM_EV_DOM_MADE:
 	case SIM_EV_DOM_FAILED:

@@ -174,6 +174,17 @@ struct sim {
 	unsigned crash_in; /* the daemon dies at that many calls into the ports; 0: it does not */
 	bool crashed;
 
+	struct audit_port audit; /* sim_audit_port, or a test's own in front of it */
+	/* What the history was told: lines as "end work personal delivered returned". */
+	GPtrArray *history;
+	GHashTable *ended;     /* images and uuids whose end it was told */
+	GHashTable *owing;     /* those that are gone, and were not in `ended` then */
+	GHashTable *decisions; /* "IMAGE DECISION BY" that it was told */
+	GHashTable *arrived;   /* images that a receiver had */
+	/* The daemon was killed in an event, or could not write down what it did: then an entry may
+	 * be missing, or be there once more. */
+	bool history_may_lack, history_may_repeat;
+
 	unsigned n_events; /* delivered to the exchange */
 	unsigned visits[TRANSFER_N_STATES];
 	unsigned dispvm_visits[DISPVM_N_STATES];
@@ -185,6 +196,9 @@ struct sim {
 	bool trace;
 	char *violation;
 };
+
+/* The user of dom0. */
+#define SIM_UID 1000
 
 /* Limits that are small enough to be reached, times that are all different. */
 extern const struct exchange_limits sim_limits;
@@ -274,6 +288,11 @@ void sim_remove_disk(struct sim *sim, struct sim_disk *disk);
 /* The nodes are gone: the kernel will let go of the loop device. */
 void sim_remove_nodes(struct sim *sim, struct sim_disk *disk);
 struct exchange_ports sim_ports(struct sim *sim);
+struct audit_port sim_audit_port(struct sim *sim);
+/* It is gone, and the history was told, or is before this event is over. */
+void sim_check_end_told(struct sim *sim, const char *image_or_uuid);
+/* What must hold of the history when an event is over. */
+void sim_check_history(struct sim *sim);
 struct domains_port sim_domains_port(struct sim *sim);
 /* Every call that changes something passes here: false when the daemon has been killed, so that
  * nothing which it would still have done takes effect. */

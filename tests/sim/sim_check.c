@@ -301,6 +301,7 @@ void sim_check(struct sim *sim)
 	check_requests(sim);
 	check_quotas(sim, &c);
 	sim_check_dispvms(sim);
+	sim_check_history(sim);
 	if (g_hash_table_size(sim->records) > c.n_transfers && !sim->commit_fails)
 		sim_violate(sim, "there are %u records of %u transfers",
 			g_hash_table_size(sim->records), c.n_transfers);

@@ -28,7 +28,10 @@ static void put_record(struct sim *sim, const struct transfer *t)
 
 	g_hash_table_remove(sim->stale, &t->id);
 	g_hash_table_remove(sim->verified, &t->id);
+	if (t->state == TRANSFER_DELIVERED || t->state == TRANSFER_TAKING_BACK)
+		g_hash_table_add(sim->arrived, g_strdup(t->image));
 	if (t->state == TRANSFER_GONE) {
+		sim_check_end_told(sim, t->image);
 		g_hash_table_remove(sim->records, &t->id);
 		return;
 	}
@@ -40,6 +43,8 @@ static void put_record(struct sim *sim, const struct transfer *t)
 static void put_dispvm(struct sim *sim, const struct dispvm *d)
 {
 	sim_check_dispvm_step(sim, d);
+	if (d->state == DISPVM_GONE && d->opener.uuid[0])
+		sim_check_end_told(sim, d->id.uuid);
 	if (d->state == DISPVM_GONE)
 		g_hash_table_remove(sim->dispvms, &d->number);
 	else
@@ -274,8 +279,10 @@ static int commit(void *ctx, const struct store_change *change)
 
 	if (!sim_lives(sim))
 		return -EIO;
-	if (sim->commit_fails)
+	if (sim->commit_fails) {
+		sim->history_may_lack = sim->history_may_repeat = true;
 		return -ENOSPC;
+	}
 	vm = change->served ? sim_find_vm(sim, change->served) : NULL;
 	if (vm && vm->mail_read)
 		empty_mailbox(vm);
@@ -731,6 +738,12 @@ static bool can_remember(void *ctx, const struct policy_query *query)
 	       !query->dest_is_disposable;
 }
 
+static char *where(void *ctx, const struct policy_rule *rule)
+{
+	(void)ctx;
+	return g_strdup(rule ? "?" : "no rule");
+}
+
 struct exchange_ports sim_ports(struct sim *sim)
 {
 	return (struct exchange_ports){
@@ -769,8 +782,12 @@ struct exchange_ports sim_ports(struct sim *sim)
 				.sweep = sweep_images,
 			},
 		.asker = {.ctx = sim, .ask = ask, .withdraw = withdraw},
+		.audit = sim->audit,
 		.domains = sim_domains_port(sim),
-		.rules = {.ctx = sim, .decide = decide, .can_remember = can_remember},
+		.rules = {.ctx = sim,
+			.decide = decide,
+			.can_remember = can_remember,
+			.where = where},
 		.clock = {.ctx = sim, .now_ms = now_ms, .set_alarm = set_alarm},
 	};
 }
