@@ -6,7 +6,7 @@ _qfilexchgctl() {
 	_init_completion || return
 	local offer=/usr/share/qfilexchgd/completion-words list=
 	case $cword:${words[1]}:${words[2]-} in
-	1:*) list="list show cancel dvm block unblock blocked agent policy" ;;
+	1:*) list="list show cancel dvm block unblock blocked agent history policy" ;;
 	2:show:* | 2:cancel:*) list=$("$offer" ids) ;;
 	2:dvm:*) list="prepare destroy" ;;
 	3:dvm:destroy) list=$("$offer" disposables) ;;

@@ -9,7 +9,7 @@ function __qfilexchgctl_words
     end
     switch (count $words)":$words[2]:$words[3]"
         case '1:*'
-            printf '%s\n' list show cancel dvm block unblock blocked agent policy
+            printf '%s\n' list show cancel dvm block unblock blocked agent history policy
         case '2:show:*' '2:cancel:*'
             $offer ids
         case '2:dvm:*'

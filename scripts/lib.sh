@@ -34,13 +34,13 @@ need_packages() {
 
 # What it takes to build; the tests and the Xen box ask for more themselves.
 # shellcheck disable=SC2034 # used by those who source this
-build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev libxen-dev libsystemd-dev libgtk-3-dev libnotify-dev libx11-dev lowdown dosfstools'
+build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev libxen-dev libsystemd-dev libjson-glib-dev libgtk-3-dev libnotify-dev libx11-dev lowdown dosfstools'
 # What it takes to make Debian packages, which the Xen box installs.
 # shellcheck disable=SC2034
 package_packages='debhelper dpkg-dev'
 # What the tests run on top of it.
 # shellcheck disable=SC2034
-test_packages='python3 dbus dbus-daemon xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
+test_packages='python3 dbus dbus-daemon systemd-journal-remote xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
 
 # The file managers whose menus are tried.
 # shellcheck disable=SC2034

@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "bus-generated.h"
+#include "history.h"
 #include "policy_commands.h"
 #include "text.h"
 
@@ -23,6 +24,7 @@ static const char usage[] =
 	"  blocked            which VMs are\n"
 	"  agent              answer the questions here, in this terminal\n"
 	"  agent --yes|--no   answer them all alike, for scripts and tests\n"
+	"  history            what was sent, who decided about it, and how it ended\n"
 	"  " POLICY_COMMANDS_USAGE;
 
 static gboolean opt_yes, opt_no, opt_version;
@@ -363,6 +365,9 @@ int main(int argc, char **argv)
 	g_autofree char *summary = g_strdup_printf("Commands:\n  %s", usage);
 	g_autoptr(GError) error = NULL;
 
+	/* It has options of its own, and needs no daemon. */
+	if (argc > 1 && strcmp(argv[1], "history") == 0)
+		return history_run(argc - 1, argv + 1);
 	g_option_context_add_main_entries(options, entries, NULL);
 	g_option_context_set_summary(options, summary);
 	if (!g_option_context_parse(options, &argc, &argv, &error)) {

@@ -211,6 +211,7 @@ static const struct {
 	{"[requests]\nburst = 1\n", G_STRUCT_OFFSET(struct config, limits.requests.burst), 4, 1},
 	{"[requests]\nper-minute = 60\n",
 		G_STRUCT_OFFSET(struct config, limits.requests.interval_ms), 8, 1000},
+	{"[log]\nnames = no\n", G_STRUCT_OFFSET(struct config, log_names), 4, FALSE},
 	/* The fastest that is allowed must not make the interval 0. */
 	{"[requests]\nper-minute = 60000\n",
 		G_STRUCT_OFFSET(struct config, limits.requests.interval_ms), 8, 1},

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Files cross from one VM to another, as the VMs' ordinary user sees it."""
+import json
 import unittest
 
 from boxcase import COPY_S, BoxCase, timed
 
 FILES, MIB = 500, 300
+HISTORY_ID = "fb30764965a641f1bb6c2b940cb578ff"
 
 
 class Copy(BoxCase):
@@ -75,6 +77,24 @@ class ByHand(BoxCase):
         self.assertEqual(self.sh("work", "xenstore-read device/qpen-reply"), "- ok delivered")
         self.unmount_incoming("personal")
         self.wait_nothing_left()
+        self.check_history()
+
+    def check_history(self):
+        """The one transfer stands in dom0's journal, and what others wrote there in the same fields does not count."""
+        forged = f"MESSAGE_ID={HISTORY_ID}\nMESSAGE=forged\nQFX_EVENT=end\nQFX_SENDER=work\nQFX_RESULT=forged"
+        self.dom0(f"printf '{forged}\n' | runuser -u nobody -- logger --journald; journalctl --sync")
+        self.assertIn("forged", self.dom0(f"journalctl -o cat MESSAGE_ID={HISTORY_ID}"))
+        decision, end = [json.loads(line) for line in self.dom0("qfilexchgctl history --json").splitlines()]
+        same = {"transfer": 1, "kind": "files", "sender": "work", "sender_domid": self.domid("work"),
+                "receiver": "personal", "receiver_domid": self.domid("personal"), "size": 1 << 30,
+                "pendrive": decision["pendrive"]}
+        self.assertLessEqual({**same, "event": "decision", "decision": "allowed", "by": "agent", "uid": 0}.items(),
+                             decision.items())
+        self.assertRegex(decision["rule"], "^/etc/qfilexchgd/policy.d/90-default.policy:[0-9]+$")
+        self.assertIn(decision["used"], range(1, 16 << 20))
+        self.assertLessEqual({**same, "event": "end", "result": "delivered", "reason": "returned"}.items(), end.items())
+        self.assertGreaterEqual(end["total_ms"], decision["asked_ms"])
+        self.assertRegex(self.dom0("qfilexchgctl history --vm personal -n 1"), "work .* personal .* delivered, returned")
 
     def test_root_does_it_with_plain_mount(self):
         self.agent()
