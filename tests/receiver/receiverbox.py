@@ -34,12 +34,13 @@ def run(*argv, check=True, **options):
 def enter_namespace():
     """This process, and what it starts, mounts for itself from now on. Once, before any thread."""
     libc = ctypes.CDLL(None, use_errno=True)
-    uid = os.geteuid()
-    flags = _CLONE_NEWNS if uid == 0 else _CLONE_NEWNS | _CLONE_NEWUSER
-    if libc.unshare(flags):
-        raise OSError(ctypes.get_errno(), "no mount namespace")
-    if uid:
-        pathlib.Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
+    uid, gid = os.geteuid(), os.getegid()
+    # root may have been denied it as well, e.g. in a container.
+    if libc.unshare(_CLONE_NEWNS):
+        if libc.unshare(_CLONE_NEWNS | _CLONE_NEWUSER):
+            raise OSError(ctypes.get_errno(), "no mount namespace")
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            pathlib.Path("/proc/self", name).write_text(text, encoding="ascii")
     run("mount", "--make-rprivate", "/")
     run("mount", "-t", "tmpfs", "none", "/mnt")
     INCOMING.mkdir()

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What file managers see: the real GVfs, over the real udisksd, with the line of our fstab.
 
-Both run on buses of their own, as they would in the receiver. Needs root, to make a device node.
+Both run on buses of their own, as they would in the receiver. Needs the right to make a device
+node.
 """
 import os
 import subprocess
@@ -23,7 +24,6 @@ SYSTEM_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 """
 
 
-@unittest.skipUnless(os.geteuid() == 0, "needs root")
 class FileManagers(receiverbox.ReceiverTest):
     @classmethod
     def setUpClass(cls):
@@ -51,8 +51,11 @@ class FileManagers(receiverbox.ReceiverTest):
         dev = cls.vm.folder / "dev"
         dev.mkdir()
         run("mount", "-t", "tmpfs", "none", dev)
-        for name in ("null", "urandom"):
-            os.mknod(dev / name, 0o20666, os.stat(f"/dev/{name}").st_rdev)
+        try:
+            os.mknod(dev / "null", 0o20666, os.makedev(1, 3))
+        except PermissionError as error:
+            raise unittest.SkipTest("no right to make a device node; root has it") from error
+        os.mknod(dev / "urandom", 0o20666, os.makedev(1, 9))
         os.mknod(dev / "xvdh", 0o60600, os.makedev(202, 112))
         run("mount", "--bind", dev, "/dev")
         unittest.addModuleCleanup(run, "umount", "-l", "/dev")
