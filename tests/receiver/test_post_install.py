@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """post-install in VMs without systemd: what `cmake --install` put down gets to where OpenRC and runit look.
 
-In a mount namespace with an /etc and a /usr/share of its own. Of the init systems there are only the
+In a mount namespace with an /etc, a /usr/share and a /var/lib of its own. Of the init systems there are only the
 commands that post-install calls, which write down how.
 """
 import os
@@ -16,7 +16,8 @@ from receiverbox import run
 SHARE = pathlib.Path("/usr/share/qubes-pendrive")
 ETC = pathlib.Path("/etc")
 # Before /etc is another one: awk is found through a link in it.
-REAL = {name: os.path.realpath(shutil.which(name)) for name in ("sh", "awk", "cp", "chmod", "mkdir", "ln")}
+REAL = {name: os.path.realpath(shutil.which(name)) for name in (
+    "sh", "awk", "chmod", "cmp", "cp", "dirname", "ln", "mkdir", "mv", "readlink", "rm")}
 SERVICES = ["qubes-dvm-seed", "qubes-pendrive", "qubes-pendrive-version"]
 
 
@@ -25,7 +26,9 @@ class PostInstall(receiverbox.ReceiverTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.root = cls.vm.folder / "root"
-        run("cmake", "--install", receiverbox.BUILD, "--component", "vm", env=os.environ | {"DESTDIR": str(cls.root)})
+        for component in ("vm", "vm-desktop"):
+            run("cmake", "--install", receiverbox.BUILD, "--component", component,
+                env=os.environ | {"DESTDIR": str(cls.root)})
         prefix, = (p.parent for p in cls.root.rglob("share/qubes-pendrive"))
         cls.prefix = prefix.parent
         run("mount", "-t", "tmpfs", "none", "/usr/share")
@@ -33,8 +36,10 @@ class PostInstall(receiverbox.ReceiverTest):
 
     def setUp(self):
         super().setUp()
-        run("mount", "-t", "tmpfs", "none", ETC)
-        self.addCleanup(run, "umount", ETC)
+        # The lines that were put into fstab are remembered below /var/lib.
+        for folder in (ETC, "/var/lib"):
+            run("mount", "-t", "tmpfs", "none", folder)
+            self.addCleanup(run, "umount", folder)
         self.path = self.vm.folder / "bin"
         self.path.mkdir()
         self.addCleanup(shutil.rmtree, self.path)
