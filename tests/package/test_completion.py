@@ -44,7 +44,8 @@ FISH = r"""
 set -p fish_complete_path $COMPLETIONS/fish/vendor_completions.d
 complete -C (string join ' ' -- $argv)
 """
-# A terminal of its own, in which Tab is pressed; compadd says what it is given.
+# A terminal of its own, in which Tab is pressed; compadd says what it is given. What is waited for is written
+# in two parts, since the terminal may show the command itself.
 ZSH = r"""
 zmodload zsh/zpty
 zpty shell zsh -f -i
@@ -57,9 +58,9 @@ compadd() {
 	print -lr -- "" "<"${^found}">"
 	builtin compadd "$@"
 }
-finish() { print -r -- "<<END>>"; exit }
+finish() { print -r -- "<<E""ND>>"; exit }
 report() { zle complete-word; finish }
-zle -N report; bindkey "^I" report; print -r -- "<<READY>>"'
+zle -N report; bindkey "^I" report; print -r -- "<<REA""DY>>"'
 zpty -r shell ready '*<<READY>>*' || exit 1
 zpty -n -w shell "$*"$'\t'
 while zpty -r shell line '*

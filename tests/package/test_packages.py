@@ -11,11 +11,11 @@ from installed import COMPONENTS, TOP, run
 
 
 def as_installed(files):
-    """Without what packagers add and change: compressed manual pages, the folder of the documents."""
+    """Without what packagers add and change: compressed manual pages, documents, what lintian shall know."""
     names = {re.sub(r"(/man\d/.*)\.gz$", r"\1", path): mode for path, mode in files.items()}
     # Debian's zsh looks into a folder of its own.
     names = {path.replace("zsh/vendor-completions", "zsh/site-functions"): mode for path, mode in names.items()}
-    return {path: mode for path, mode in names.items() if not path.startswith("usr/share/doc/")}
+    return {path: mode for path, mode in names.items() if not path.startswith(("usr/share/doc/", "usr/share/lintian/"))}
 
 
 def control_file(component, name):
