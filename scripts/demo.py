@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The part of scripts/demo that happens in the Xen box."""
+import argparse
 import contextlib
 import os
 import pathlib
+import signal
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "xenbox"))
 
 import xenboxlib  # noqa: E402 (found by the line above)
+from demo_gui import Desk  # noqa: E402 (after it)
 
 WAIT_S = 300
 FOLDER = "/home/user/Holiday photos"
@@ -46,9 +49,44 @@ class Timeline:
         self.last += away
 
 
-class Demo:
+class Terminal:
+    """dom0's user is the person at this terminal."""
+
     def __init__(self, box):
+        self.agent = box.popen("dom0", ["qfilexchgctl", "agent"])
+        self.agent.stdout.readline()
+
+    def answer(self, timeline):
+        """Puts the question to the person at the terminal; without one says yes. Whether it is allowed."""
+        question = self.agent.stdout.readline().decode().strip()
+        if not question:
+            raise SystemExit("demo: the agent in dom0 ended without a question: " + self.agent.stderr.read().decode())
+        timeline.step("dom0", "asks its user:")
+        print(f"\n    {question}", flush=True)
+        if sys.stdin.isatty():
+            timeline.pause()
+            typed = input("    Allow it? [y/N] ")
+            timeline.resume()
+        else:
+            typed = "y"
+            print("    Allow it? [y/N] y   (nobody is at the terminal, so the demo says yes)")
+        print()
+        self.agent.stdin.write(typed.encode() + b"\n")
+        self.agent.stdin.flush()
+        return typed.strip().lower() in ("y", "yes")
+
+    def say_goodbye(self):
+        """The terminal stays."""
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            self.agent.kill()
+
+
+class Demo:
+    def __init__(self, box, person):
         self.box = box
+        self.person = person
         self.time = None
 
     def user(self, vm, script, *arguments):
@@ -61,30 +99,6 @@ class Demo:
     def wait_for(self, domain, condition):
         self.root(domain, f"until {condition}; do sleep 0.02; done")
 
-    def start_agent(self):
-        agent = self.box.popen("dom0", ["qfilexchgctl", "agent"])
-        agent.stdout.readline()
-        return agent
-
-    def answer(self, agent):
-        """Puts the agent's question to the person at the terminal; without one says yes."""
-        question = agent.stdout.readline().decode().strip()
-        if not question:
-            raise SystemExit("demo: the agent in dom0 ended without a question: " + agent.stderr.read().decode())
-        self.time.step("dom0", "asks its user:")
-        print(f"\n    {question}", flush=True)
-        if sys.stdin.isatty():
-            self.time.pause()
-            typed = input("    Allow it? [y/N] ")
-            self.time.resume()
-        else:
-            typed = "y"
-            print("    Allow it? [y/N] y   (nobody is at the terminal, so the demo says yes)")
-        print()
-        agent.stdin.write(typed.encode() + b"\n")
-        agent.stdin.flush()
-        return typed.strip().lower() in ("y", "yes")
-
     def show_copy(self, copy):
         """Prints what qvm-copy-to-vm says, as it says it; ends where dom0 is asked."""
         for line in iter(copy.stderr.readline, b""):
@@ -92,27 +106,28 @@ class Demo:
             self.time.step("work", text)
             if "waiting" in text:
                 return
+        raise SystemExit(f"demo: qvm-copy-to-vm ended with status {copy.wait(WAIT_S)}, before dom0 was to be asked")
 
     def run(self):
         print("demo: VM work makes a folder with 9 files, 2.4 MB, in its user's home", flush=True)
         self.user("work", MAKE_FOLDER, FOLDER)
         want = self.user("work", SUMS, FOLDER)
-        agent = self.start_agent()
         print("\n      time       took   where     what\n", flush=True)
         self.time = Timeline()
         copy = self.box.popen("work", ["runuser", "-u", "user", "--", "qvm-copy-to-vm", "personal", FOLDER])
         self.show_copy(copy)
-        allowed = self.answer(agent)
+        allowed = self.person.answer(self.time)
+        if not allowed:
+            self.time.step("dom0", "its user refused, and the pendrive is gone")
+            print("\ndemo: you said no, so nothing was delivered. work is told when the question would have expired,\n"
+                  "demo: as it would be if there were no VM personal; the demo does not wait for that", flush=True)
+            return
         for line in iter(copy.stderr.readline, b""):
             self.time.step("work", line.decode().strip())
         status = copy.wait(WAIT_S)
-        if not allowed:
-            print(f"\ndemo: you said no, so nothing was delivered; qvm-copy-to-vm ended with status {status}")
-            return
         if status != 0:
             raise SystemExit(f"demo: qvm-copy-to-vm failed with status {status}")
         self.receive(want)
-        agent.kill()
 
     def receive(self, want):
         self.wait_for("personal", "grep -q ' /mnt/incoming ' /proc/mounts")
@@ -130,19 +145,34 @@ class Demo:
         self.time.step("dom0", "nothing is left: " + self.root("dom0", "qfilexchgctl list"))
 
 
+def end_by_signal(number, _frame):
+    raise SystemExit(f"demo: ended by {signal.Signals(number).name}")
+
+
 def main():
+    options = argparse.ArgumentParser(prog="demo", description="Shows how a folder goes from one VM to another.")
+    options.add_argument("--gui", action="store_true", help="answer the question in a window, on the desktop of dom0")
+    gui = options.parse_args().gui
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end_by_signal)
     box = xenboxlib.Box(os.environ.get("XENBOX", "demo"))
     print("demo: starting the Xen box; the first time it is made, which takes some minutes", flush=True)
     began = time.monotonic()
-    box.start(fresh=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop, box)
+        box.start(fresh=True)
         print(f"demo: real Xen, dom0 and two Debian VMs run after {time.monotonic() - began:.1f} s "
               "(an emulated machine: a real one is faster)", flush=True)
-        Demo(box).run()
-    finally:
-        with contextlib.suppress(xenboxlib.BoxError):
-            box.stop()
+        person = Desk(box) if gui else Terminal(box)
+        stack.callback(person.end)
+        Demo(box, person).run()
+        person.say_goodbye()
     print("demo: done; the box is stopped. scripts/xenbox gives you one to play with")
+
+
+def stop(box):
+    with contextlib.suppress(xenboxlib.BoxError):
+        box.stop()
 
 
 if __name__ == "__main__":

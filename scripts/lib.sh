@@ -40,7 +40,7 @@ build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev l
 package_packages='debhelper dpkg-dev'
 # What the tests run on top of it.
 # shellcheck disable=SC2034
-test_packages='python3 dbus dbus-daemon systemd-journal-remote xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
+test_packages='python3 dbus dbus-daemon systemd-journal-remote xenstore-utils clang libclang-rt-14-dev xvfb xdotool x11-utils openbox at-spi2-core python3-gi gir1.2-atspi-2.0 gir1.2-gtk-3.0 gir1.2-gtk-vnc-2.0 libglib2.0-bin gvfs gvfs-daemons udisks2 debhelper dpkg-dev rpm lintian mandoc bash-completion fish zsh'
 
 # The file managers whose menus are tried.
 # shellcheck disable=SC2034

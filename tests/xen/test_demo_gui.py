@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/demo --gui, with a person who sits at an X display of this machine and clicks at the picture of dom0's."""
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+from boxcase import xenboxlib
+from desktop import QUESTION, Desktop
+
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts/demo.py"
+TITLE = r"^The desktop of dom0 \(qfilexchgd's demo\)$"
+WAIT_S = 900
+
+
+class DemoGui(unittest.TestCase):
+    def setUp(self):
+        self.box = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
+        self.addCleanup(self.box.stop)
+        self.env = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"} | \
+            {"XENBOX": self.box.name, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.env["DISPLAY"] = self.start_display()
+        self.launch("openbox", "--sm-disable")
+
+    def launch(self, *argv, **options):
+        """Ended with the test, if not by itself."""
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=self.env,
+                                   **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options)
+
+        def end():
+            process.terminate()
+            process.wait(WAIT_S)
+            if process.stdout:
+                process.stdout.close()
+
+        self.addCleanup(end)
+        return process
+
+    def start_display(self):
+        reader, writer = os.pipe()
+        with open(reader, encoding="ascii") as announced:
+            self.launch("Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-nolisten", "tcp", "-noreset",
+                        pass_fds=[writer])
+            os.close(writer)
+            number = announced.readline().strip()
+        self.assertTrue(number, "Xvfb does not start")
+        return ":" + number
+
+    def xdotool(self, *words, check=True):
+        done = subprocess.run(["xdotool", *(str(word) for word in words)], env=self.env, capture_output=True, text=True,
+                              check=check, timeout=WAIT_S)
+        return done.stdout.strip()
+
+    def read_until(self, process, words):
+        for line in process.stdout:
+            sys.stdout.write(line)
+            if words in line:
+                return
+        self.fail(f"the demo ended, with status {process.wait(WAIT_S)}, and did not say: {words}")
+
+    def wait_open(self, desktop, button):
+        """Clicks give dom0's window the focus; when it has had that for a second it takes answers."""
+        window = self.xdotool("search", "--sync", "--onlyvisible", "--name", TITLE)
+        # The picture is as large as dom0's screen: what is where on one is there on the other.
+        self.xdotool("mousemove", "--window", window, *desktop.middle(button), "click", 1)
+        desktop.wait_takes_clicks(button)
+
+    def test_the_person_allows_it(self):
+        demo = self.launch(sys.executable, str(DEMO), "--gui", stdout=subprocess.PIPE, stderr=None, text=True)
+        self.read_until(demo, "it is your turn")
+        desktop = Desktop(self.box)
+        desktop.window(QUESTION)
+        self.wait_open(desktop, desktop.button("Allow"))
+        self.xdotool("click", 1)
+        self.read_until(demo, "all 9 SHA-256 sums are those of work's files")
+        self.read_until(demo, "close the window to end")
+        desktop.screenshot("demo-gui")
+        self.xdotool("key", "alt+F4")
+        self.assertEqual(demo.wait(WAIT_S), 0)
+        self.assertFalse(self.box.is_running())
+        self.assertEqual(self.xdotool("search", "--name", TITLE, check=False), "")
+
+
+if __name__ == "__main__":
+    unittest.main()
