@@ -90,12 +90,13 @@ class Desktop:
             "--json=short call org.a11y.Bus /org/a11y/bus org.a11y.Bus GetAddress"))["data"][0]
 
     def _agent(self):
-        """The agent's name on that bus."""
+        """The name on that bus of the agent that has a window."""
         children, = self._ask("call", "org.a11y.atspi.Registry", ROOT, ACCESSIBLE, "GetChildren")
         for owner, path in children:
-            if self._ask("get-property", owner, path, ACCESSIBLE, "Name") == "qfilexchg-agent":
+            name = self._ask("get-property", owner, path, ACCESSIBLE, "Name")
+            if name == "qfilexchg-agent" and self._ask("get-property", owner, path, ACCESSIBLE, "ChildCount"):
                 return owner
-        raise AssertionError(f"the agent is not among the programs on the screen: {children}")
+        raise AssertionError(f"no agent with a window is among the programs on the screen: {children}")
 
     def button(self, name):
         """A button in a window of the agent: (owner, path)."""

@@ -50,7 +50,8 @@ class Click(BoxCase):
         return button
 
     def test_allowed(self):
-        self.assertEqual(self.dom0(f"pgrep -c -u {USER} -x qfilexchg-agent"), "1")
+        # More than one for a moment: a desktop starts it by two ways, and the second one ends.
+        self.assertNotEqual(self.dom0(f"pgrep -u {USER} -x qfilexchg-agent"), "")
         copy, want = self.send()
         window = self.desktop.window(QUESTION)
         self.desktop.screenshot("question-asked")
