@@ -50,7 +50,7 @@ ZSH = r"""
 zmodload zsh/zpty
 zpty shell zsh -f -i
 zpty -w shell "stty -echo; PS1= PROMPT_EOL_MARK=; LISTMAX=10000; fpath=($COMPLETIONS/zsh/site-functions \$fpath)"
-zpty -w shell 'autoload -Uz compinit; compinit -u -d /dev/null; setopt no_beep; zstyle ":completion:*" insert-unambiguous no
+zpty -w shell 'autoload -Uz compinit; compinit -D -u; setopt no_beep; zstyle ":completion:*" insert-unambiguous no
 compadd() {
 	[[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]] && { builtin compadd "$@"; return }
 	typeset -a found
