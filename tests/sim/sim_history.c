@@ -89,13 +89,13 @@ static void write_entry(void *ctx, const struct audit_entry *entry)
 	line = line_of(entry);
 	g_ptr_array_add(sim->history, line);
 	sim_trace(sim, "history: %s", line);
-	if (entry->transfer)
-		check_written(sim, entry->transfer);
 	switch (entry->event) {
 	case AUDIT_DECIDED:
+		check_written(sim, entry->transfer);
 		check_decision(sim, entry);
 		return;
 	case AUDIT_ENDED:
+		check_written(sim, entry->transfer);
 		check_end(sim, entry);
 		note_end(sim, entry->transfer->image);
 		return;
