@@ -32,10 +32,12 @@ class BoxCase(unittest.TestCase):
 
     # Settings of qfilexchgd.conf for this class; None: as it is shipped.
     config = None
+    # Whether the box is started without our software.
+    bare = False
 
     def setUp(self):
         self.box = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
-        self.box.start(fresh=True)
+        self.box.start(fresh=True, bare=self.bare)
         self.addCleanup(self.box.stop)
         self.addCleanup(self._tell)
         if self.config:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real .debs in a box without our software: installed, and upgraded while a pendrive is lent."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from boxcase import BoxCase, xenboxlib
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PACKAGES = {"dom0": "qfilexchg-dom0", "work": "qfilexchg-vm", "personal": "qfilexchg-vm"}
+# Lower than any that was ever made; all else of the "earlier" packages is what the newer ones have.
+EARLIER = "0.0.1"
+
+
+def run(*argv):
+    subprocess.run([str(word) for word in argv], check=True, stdout=subprocess.DEVNULL)
+
+
+def repack(deb, version, folder):
+    """The same package with another version."""
+    tree = folder / deb.stem
+    run("dpkg-deb", "-R", deb, tree)
+    control = tree / "DEBIAN/control"
+    lines = control.read_text().splitlines(keepends=True)
+    control.write_text("".join(f"Version: {version}\n" if line.startswith("Version:") else line for line in lines))
+    target = folder / f"{deb.name.partition('_')[0]}_{version}.deb"
+    run("dpkg-deb", "--root-owner-group", "-b", tree, target)
+    return target
+
+
+class Packages(BoxCase):
+    bare = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="qfx-packages-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        build = os.environ.get("XENBOX_BUILD") or TOP / "build/release"
+        run(TOP / "scripts/package", "--build", build, "deb", cls.folder)
+        cls.debs = {name: next(cls.folder.glob(f"{name}_*.deb")) for name in set(PACKAGES.values())}
+        cls.earlier = {name: repack(deb, EARLIER, cls.folder) for name, deb in cls.debs.items()}
+
+    def setUp(self):
+        super().setUp()
+        for domain in PACKAGES:
+            self.assertEqual(self.sh(domain, "dpkg-query -W 'qfilexchg-*' 2>/dev/null || true"), "", "the box is not bare")
+
+    def install(self, domain, debs=None):
+        deb = (debs or self.debs)[PACKAGES[domain]]
+        self.box.put(domain, deb, f"/tmp/{deb.name}")
+        return self.sh(domain, f"dpkg -i /tmp/{deb.name} 2>&1")
+
+    def version(self, domain):
+        return self.sh(domain, f"dpkg-query -W -f '${{Version}}' {PACKAGES[domain]}")
+
+    def newest(self, domain):
+        return subprocess.run(["dpkg-deb", "-f", self.debs[PACKAGES[domain]], "Version"], check=True,
+                              capture_output=True, text=True).stdout.strip()
+
+    def pid(self):
+        return self.dom0("systemctl show -P MainPID qfilexchgd")
+
+    def write(self, name):
+        self.user("work", f"mount | grep -q /mnt/outgoing || mount /mnt/outgoing; echo {name} > /mnt/outgoing/{name}; sync")
+
+    def test_upgraded_while_a_pendrive_is_lent(self):
+        xenboxlib.run_parallel(lambda domain: self.install(domain, self.earlier), PACKAGES)
+        for domain in PACKAGES:
+            self.assertEqual(self.version(domain), EARLIER)
+        self.dom0("printf '[questions]\\ntimeout = 77\\n' > /etc/qfilexchgd/qfilexchgd.conf; systemctl restart qfilexchgd")
+        self.penctl_ok("work", "new")
+        self.write("before")
+        before = self.pid()
+
+        self.install("dom0")
+        self.assertEqual(self.version("dom0"), self.newest("dom0"))
+        self.assert_alive()
+        self.assertNotEqual(self.pid(), before, "the daemon that runs is still the one of before")
+        self.assertEqual(self.state_of(1), "lent")
+        self.assertIn("timeout = 77", self.dom0("cat /etc/qfilexchgd/qfilexchgd.conf"))
+        self.install("work")
+        self.write("after")
+        self.user("work", "umount /mnt/outgoing")
+        self.agent()
+        self.penctl_ok("work", "send", "personal")
+        self.wait_incoming("personal")
+
+        # While it is mounted, both sides once more.
+        self.install("personal")
+        self.install("dom0")
+        self.assertEqual(self.state_of(1), "delivered")
+        self.assertEqual(self.user("personal", "cat /mnt/incoming/before /mnt/incoming/after"), "before\nafter")
+        self.unmount_incoming("personal")
+        self.wait_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()
