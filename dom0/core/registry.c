@@ -13,6 +13,14 @@ static struct verdict denied(enum qpen_error error, const char *text)
 	return (struct verdict){.error = error, .text = text};
 }
 
+static struct verdict too_large(enum qpen_error error, const char *text, uint64_t limit_bytes)
+{
+	struct verdict verdict = denied(error, text);
+
+	verdict.limit_bytes = limit_bytes;
+	return verdict;
+}
+
 struct verdict registry_may_new(const struct registry *r, const struct vm *vm,
 	const struct request *request, uint64_t *size_bytes)
 {
@@ -28,12 +36,16 @@ struct verdict registry_may_new(const struct registry *r, const struct vm *vm,
 	if (size < l->min_bytes)
 		size = l->min_bytes;
 	if (size > l->max_bytes)
-		return denied(QPEN_ERROR_BAD_SIZE, "dom0 lends no pendrive of that size");
+		return too_large(
+			QPEN_ERROR_BAD_SIZE, "dom0 lends no pendrive of that size", l->max_bytes);
 	/* Cannot wrap: the limits are below 2^63. */
 	size = (size + MIB - 1) / MIB * MIB;
 	if (vm->n_pendrives >= l->max_pendrives_per_vm)
 		return denied(QPEN_ERROR_QUOTA, "this VM has as many pendrives as it may");
-	if (size > l->max_bytes_per_vm || vm->pendrive_bytes > l->max_bytes_per_vm - size)
+	if (size > l->max_bytes_per_vm)
+		return too_large(QPEN_ERROR_QUOTA, "this VM may not have so much on pendrives",
+			l->max_bytes_per_vm);
+	if (vm->pendrive_bytes > l->max_bytes_per_vm - size)
 		return denied(QPEN_ERROR_QUOTA, "this VM's pendrives are as large as they may be");
 	if (size > l->max_bytes_total || r->pendrive_bytes > l->max_bytes_total - size)
 		return denied(QPEN_ERROR_NO_SPACE, "dom0 has lent all that it may");

@@ -54,7 +54,8 @@ struct registry {
 struct verdict {
 	bool ok;
 	enum qpen_error error;
-	const char *text; /* static */
+	const char *text;     /* static */
+	uint64_t limit_bytes; /* how large a pendrive may be at most; 0: that is not it */
 };
 
 /*

@@ -521,6 +521,17 @@ static void answer_error(struct exchange *x, const struct vm_node *node, const c
 	exchange_commit(x, &change);
 }
 
+static void answer_verdict(struct exchange *x, const struct vm_node *node, const char *id,
+	const struct verdict *verdict)
+{
+	g_autofree char *text = NULL;
+
+	if (verdict->limit_bytes)
+		text = g_strdup_printf("%s (at most %" G_GUINT64_FORMAT " MiB)", verdict->text,
+			verdict->limit_bytes >> 20);
+	answer_error(x, node, id, verdict->error, text ? text : verdict->text);
+}
+
 static void set_pending(struct pending_reply *pending, const char *id)
 {
 	pending->pending = true;
@@ -537,7 +548,7 @@ static void request_new(struct exchange *x, struct vm_node *vm, const struct req
 	int rc;
 
 	if (!verdict.ok) {
-		answer_error(x, vm, request->id, verdict.error, verdict.text);
+		answer_verdict(x, vm, request->id, &verdict);
 		return;
 	}
 	rc = x->ports.images.new_name(x->ports.images.ctx, t.image);

@@ -92,6 +92,25 @@ static void test_new(void)
 	}
 }
 
+/* Who asks for too much is told how much there may be; who has used it up is not. */
+static void test_limit_is_named(void)
+{
+	struct registry r = new_registry();
+	struct vm vm = vm_named("work");
+	const struct request request = {.size_bytes = 150 * MIB}, huge = {.size_bytes = 201 * MIB};
+	uint64_t size;
+
+	g_assert_cmpuint(
+		registry_may_new(&r, &vm, &huge, &size).limit_bytes, ==, r.limits.max_bytes);
+	r.limits.max_bytes_per_vm = 120 * MIB;
+	g_assert_cmpint(registry_may_new(&r, &vm, &request, &size).error, ==, QPEN_ERROR_QUOTA);
+	g_assert_cmpuint(registry_may_new(&r, &vm, &request, &size).limit_bytes, ==, 120 * MIB);
+	r.limits.max_bytes_per_vm = 300 * MIB;
+	vm.pendrive_bytes = 200 * MIB;
+	g_assert_cmpint(registry_may_new(&r, &vm, &request, &size).error, ==, QPEN_ERROR_QUOTA);
+	g_assert_cmpuint(registry_may_new(&r, &vm, &request, &size).limit_bytes, ==, 0);
+}
+
 /* Limits that were made smaller while pendrives were out. */
 static void test_new_beyond_lowered_limits(void)
 {
@@ -397,6 +416,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/registry/new", test_new);
+	g_test_add_func("/registry/limit-is-named", test_limit_is_named);
 	g_test_add_func("/registry/new-beyond-lowered-limits", test_new_beyond_lowered_limits);
 	g_test_add_func("/registry/slots", test_slots);
 	g_test_add_func("/registry/discard", test_discard);

@@ -54,11 +54,13 @@ static bool ask(const struct client *client, const struct request *request, stru
 {
 	g_autofree char *line = request_compose(request);
 	struct mailbox_terms terms = {
-		.take_ms = CLIENT_TAKE_TIMEOUT_MS,
+		.take_ms = request->verb == REQUEST_DISCARD ? CLIENT_TAKE_DISCARD_TIMEOUT_MS
+							    : CLIENT_TAKE_TIMEOUT_MS,
 		.reply_ms = client->reply_ms ? client->reply_ms : default_timeout_ms(request->verb),
 		.no_wait = client->no_wait,
 		.deaf = client->deaf,
 		.asked = client->asked,
+		.stop = client->stop,
 		.on_wait = on_wait,
 		.data = &client,
 	};

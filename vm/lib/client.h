@@ -4,6 +4,7 @@
 #define QFX_VM_CLIENT_H
 
 #include <glib.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "mailbox.h"
@@ -16,13 +17,17 @@
 #define CLIENT_SEND_TIMEOUT_MS 3600000u
 /* dom0 takes a request out of the mailbox in milliseconds. */
 #define CLIENT_TAKE_TIMEOUT_MS 30000u
+/* Somebody waits for it to be over. */
+#define CLIENT_TAKE_DISCARD_TIMEOUT_MS 10000u
 #define CLIENT_UDEV_TIMEOUT_MS 20000u
 
 struct client {
-	struct mailbox *mailbox;     /* borrowed */
-	const char *device;          /* the outgoing slot; borrowed */
-	unsigned reply_ms;           /* 0: the default of the verb */
-	bool no_wait;                /* leave the request in the mailbox and go */
+	struct mailbox *mailbox; /* borrowed */
+	const char *device;      /* the outgoing slot; borrowed */
+	unsigned reply_ms;       /* 0: the default of the verb */
+	bool no_wait;            /* leave the request in the mailbox and go */
+	/* Non-zero when the request is about to be asked: as if a signal came then; may be NULL. */
+	const volatile sig_atomic_t *stop;
 	bool deaf;                   /* signals do not end the wait */
 	struct mailbox_asked *asked; /* as struct mailbox_terms has it; may be NULL */
 	/* Told what is going on, in words; may be NULL. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fail.h"
 #include "fatname.h"
@@ -135,8 +136,25 @@ static bool is_unchanged(const struct stat *before, int fd)
 	       now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }
 
-static bool copy_file(
-	struct copy *copy, int from, int to, const struct tree_node *node, const char *path)
+/* File systems tell times by this clock: a write that follows in its tick changes no time. */
+static bool is_racy(const struct stat *st)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME_COARSE, &now) < 0)
+		return true;
+	return st->st_ctim.tv_sec > now.tv_sec ||
+	       (st->st_ctim.tv_sec == now.tv_sec && st->st_ctim.tv_nsec >= now.tv_nsec);
+}
+
+static void note_copied(struct tree_node *node, const struct stat *st)
+{
+	node->copied = true;
+	node->racy = !node->is_folder && is_racy(st);
+	node->copied_as = *st;
+}
+
+static bool copy_file(struct copy *copy, int from, int to, struct tree_node *node, const char *path)
 {
 	/* Should a FIFO stand there by now, opening it does not wait for a writer. */
 	autofd in = openat(
@@ -159,6 +177,7 @@ static bool copy_file(
 		return false;
 	if (close(steal_fd(&out)) < 0)
 		return fail_target(copy, path, "written to", errno);
+	note_copied(node, &st);
 	copy->progress->files++;
 	tell(copy);
 	return true;
@@ -168,7 +187,7 @@ static bool copy_children(
 	struct copy *copy, int from, int to, const struct tree_node *folder, const char *path);
 
 static bool copy_folder(
-	struct copy *copy, int from, int to, const struct tree_node *node, const char *path)
+	struct copy *copy, int from, int to, struct tree_node *node, const char *path)
 {
 	autofd in = openat(from, node->source, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	autofd out = -1;
@@ -181,6 +200,7 @@ static bool copy_folder(
 	out = openat(to, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (out < 0)
 		return fail_target(copy, path, "opened on", errno);
+	note_copied(node, &st);
 	/* The time last: every file made in it would change it. */
 	return copy_children(copy, in, out, node, path) && keep_time(copy, out, &st, path);
 }
@@ -189,7 +209,7 @@ static bool copy_children(
 	struct copy *copy, int from, int to, const struct tree_node *folder, const char *path)
 {
 	for (guint i = 0; i < folder->children->len; i++) {
-		const struct tree_node *node = g_ptr_array_index(folder->children, i);
+		struct tree_node *node = g_ptr_array_index(folder->children, i);
 		g_autofree char *inner = g_build_filename(path, node->source, NULL);
 		bool ok;
 
@@ -205,7 +225,7 @@ static bool copy_children(
 	return true;
 }
 
-bool copy_tree(const struct tree *tree, int target_fd, const struct copy_terms *terms,
+bool copy_tree(struct tree *tree, int target_fd, const struct copy_terms *terms,
 	struct copy_progress *done, GError **error)
 {
 	struct copy copy = {

@@ -28,9 +28,10 @@ struct copy_terms {
  * Into the folder `target_fd`, where nothing of these names may be yet: nothing is ever
  * overwritten. Files keep their contents and time of modification; one that changes while it is
  * read is an error, since nobody could say what then arrives. Symbolic links that appeared since
- * the look are not followed. `done` tells how far it came, in case of an error too.
+ * the look are not followed. `done` tells how far it came, in case of an error too, and each node
+ * of the tree whether it was copied, and as what.
  */
-bool copy_tree(const struct tree *tree, int target_fd, const struct copy_terms *terms,
+bool copy_tree(struct tree *tree, int target_fd, const struct copy_terms *terms,
 	struct copy_progress *done, GError **error);
 
 #endif

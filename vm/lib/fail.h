@@ -21,6 +21,7 @@ enum vm_exit {
 	VM_EXIT_UNCHANGED = 7,     /* the file was closed in the DisposableVM without changes */
 	VM_EXIT_LOST = 8,          /* the DisposableVM's answer did not come, or was not stored */
 	VM_EXIT_KEPT = 9,          /* an answer could not be stored, and is still on the pendrive */
+	VM_EXIT_LEFT = 10,         /* moved, but not all of it could be deleted here */
 	VM_EXIT_INTERRUPTED = 130, /* by SIGINT or SIGTERM */
 };
 

@@ -380,7 +380,10 @@ static void run(struct ask *ask)
 	 * The watches stand, so whatever changes after this first look is told. It may post the
 	 * request: from before that on, a signal must not end us without withdrawing it.
 	 */
-	advance(ask);
+	if (ask->terms->stop && *ask->terms->stop)
+		on_signal(ask);
+	else
+		advance(ask);
 	while (ask->stage != STAGE_DONE)
 		g_main_context_iteration(context, TRUE);
 	g_main_context_unref(context);

@@ -10,6 +10,7 @@
 #define QFX_VM_MAILBOX_H
 
 #include <glib.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "reply.h"
@@ -28,7 +29,9 @@ struct mailbox_terms {
 	/* Until the final answer, or `wait open`, must be there: from then on a person works on the
 	   file, for as long as it takes. */
 	unsigned reply_ms;
-	bool deaf;                   /* signals are ignored, and do not end the wait */
+	bool deaf; /* signals are ignored, and do not end the wait */
+	/* Looked at when signals are caught here already, so that none is missed; may be NULL. */
+	const volatile sig_atomic_t *stop;
 	struct mailbox_asked *asked; /* written; may be NULL */
 	bool no_wait; /* return once the request lies in the mailbox; there is no reply then */
 	/*

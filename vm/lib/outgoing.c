@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,8 +30,11 @@ static bool fstab_has_line(void)
 
 bool outgoing_check(GError **error)
 {
-	g_autoptr(GArray) mounts = mounts_read(error);
+	g_autoptr(GArray) mounts = NULL;
 
+	if (g_getenv(OUTGOING_STAND_IN))
+		return true;
+	mounts = mounts_read(error);
 	if (!mounts)
 		return false;
 	if (mounts_find_point(mounts, OUTGOING_FOLDER)) {
@@ -48,6 +52,13 @@ bool outgoing_check(GError **error)
 	return true;
 }
 
+/* Ctrl-C is told to all of the terminal's foreground, but a mount is not to be ended half way. */
+static void ignore_interrupt(gpointer data G_GNUC_UNUSED)
+{
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+}
+
 /* Runs /bin/PROGRAM on the folder; what it says goes into the error. */
 static bool run(const char *program, GError **error)
 {
@@ -58,8 +69,8 @@ static bool run(const char *program, GError **error)
 	g_autoptr(GError) spawn_error = NULL;
 	gint status;
 
-	if (!g_spawn_sync("/", argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said,
-		    &status, &spawn_error)) {
+	if (!g_spawn_sync("/", argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, ignore_interrupt, NULL, NULL,
+		    &said, &status, &spawn_error)) {
 		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "%s cannot be run: %s", path,
 			spawn_error->message);
 		return false;
@@ -93,10 +104,23 @@ static int open_root(const char *device, GError **error)
 	return steal_fd(&fd);
 }
 
+static int open_stand_in(const char *folder, GError **error)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "%s cannot be opened: %s", folder,
+			g_strerror(errno));
+	return fd;
+}
+
 int outgoing_mount(const char *device, GError **error)
 {
+	const char *stand_in = g_getenv(OUTGOING_STAND_IN);
 	int fd;
 
+	if (stand_in)
+		return open_stand_in(stand_in, error);
 	if (!run("mount", error))
 		return -1;
 	fd = open_root(device, error);
@@ -126,7 +150,8 @@ bool outgoing_unmount(GError **error)
 	g_autoptr(GError) run_error = NULL;
 
 	/* When dom0 takes the device away, systemd unmounts it: before us, or under our hands. */
-	if (!is_mounted() || run("umount", &run_error) || !is_mounted())
+	if (g_getenv(OUTGOING_STAND_IN) || !is_mounted() || run("umount", &run_error) ||
+		!is_mounted())
 		return true;
 	g_propagate_error(error, g_steal_pointer(&run_error));
 	return false;

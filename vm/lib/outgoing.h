@@ -10,6 +10,11 @@
 #include <stdbool.h>
 
 #define OUTGOING_FOLDER "/mnt/outgoing"
+/*
+ * In the environment, for tests where nothing can be mounted: a folder that stands for the mounted
+ * pendrive. Nobody gains a right by that, since no program of ours has more rights than its user.
+ */
+#define OUTGOING_STAND_IN "QPEN_OUTGOING_FOLDER"
 
 /* Whether it could be mounted: fstab has the line, and nothing is mounted there. */
 bool outgoing_check(GError **error);

@@ -115,9 +115,11 @@ static bool check(const struct taking *taking, const struct tree *tree, int fold
 	uint64_t count = tree->complaint_count;
 	struct statvfs fs;
 
-	for (guint i = 0; i < tree->complaints->len; i++)
-		taking->terms->on_complaint(
-			g_ptr_array_index(tree->complaints, i), taking->terms->data);
+	for (guint i = 0; i < tree->complaints->len; i++) {
+		g_autofree char *text = tree_complaint_text(g_ptr_array_index(tree->complaints, i));
+
+		taking->terms->on_complaint(text, taking->terms->data);
+	}
 	count += complain_all_existing(taking, tree, folder);
 	if (count) {
 		g_set_error(taking->error, VM_ERROR, VM_EXIT_FILES,
@@ -144,7 +146,7 @@ static void on_progress(const struct copy_progress *done, void *data)
 	taking->terms->on_progress(done, &taking->result->all, taking->terms->data);
 }
 
-static bool copy(struct taking *taking, const struct tree *tree, int folder)
+static bool copy(struct taking *taking, struct tree *tree, int folder)
 {
 	const struct copy_terms terms = {taking->terms->stop, on_progress, taking};
 

@@ -17,17 +17,37 @@ struct look {
 	struct tree *tree;
 	uint64_t max_bytes;   /* of all files */
 	uint64_t max_entries; /* files and folders */
-	bool over;            /* one of these was passed; enough was seen */
+	bool over;            /* one of these was passed, or it is stopped; enough was seen */
+	const volatile sig_atomic_t *stop; /* may be NULL */
 };
 
 static void complain(struct tree *tree, const char *path, const char *why)
 {
-	tree->complaint_count++;
-	if (tree->complaints->len < TREE_MAX_COMPLAINTS) {
-		g_autofree char *shown = vm_printable(path, -1);
+	struct tree_complaint *complaint;
 
-		g_ptr_array_add(tree->complaints, g_strdup_printf("%s: %s", shown, why));
-	}
+	tree->complaint_count++;
+	/* What another VM made may hold any number. */
+	if (tree->received && tree->complaints->len >= TREE_MAX_COMPLAINTS)
+		return;
+	complaint = g_new(struct tree_complaint, 1);
+	*complaint = (struct tree_complaint){g_strdup(path), g_strdup(why)};
+	g_ptr_array_add(tree->complaints, complaint);
+}
+
+static void complaint_free(gpointer data)
+{
+	struct tree_complaint *complaint = data;
+
+	g_free(complaint->path);
+	g_free(complaint->why);
+	g_free(complaint);
+}
+
+char *tree_complaint_text(const struct tree_complaint *complaint)
+{
+	g_autofree char *shown = vm_printable(complaint->path, -1);
+
+	return g_strdup_printf("%s: %s", shown, complaint->why);
 }
 
 static void node_free(gpointer data)
@@ -62,13 +82,13 @@ static void find_doubles(struct tree *tree, const struct tree_node *folder, cons
 }
 
 /* Names that vfat does not tell apart; `folder` is for the message. */
-static void find_clashes(struct tree *tree, const struct tree_node *folder, const char *path)
+static void find_clashes(struct tree *tree, struct tree_node *folder, const char *path)
 {
 	g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	uint32_t slots = 2;
 
 	for (guint i = 0; i < folder->children->len; i++) {
-		const struct tree_node *node = g_ptr_array_index(folder->children, i);
+		struct tree_node *node = g_ptr_array_index(folder->children, i);
 		g_autofree char *inner = g_build_filename(path, node->name, NULL);
 		const char *other;
 		char *key = fatname_key(node->name);
@@ -82,12 +102,15 @@ static void find_clashes(struct tree *tree, const struct tree_node *folder, cons
 				shown);
 
 			complain(tree, inner, why);
+			node->left_out = true;
 		}
 		g_hash_table_replace(seen, key, node->name);
 	}
-	if (slots > FAT_FOLDER_MAX_SLOTS)
+	if (slots > FAT_FOLDER_MAX_SLOTS) {
 		complain(tree, *path ? path : ".",
 			"it holds more names than a folder on a pendrive can");
+		folder->left_out = true;
+	}
 }
 
 /* All of its names are known. */
@@ -112,11 +135,18 @@ struct place {
 static void scan_entry(const struct place *place, struct tree_node *folder, const char *source,
 	const char *name, const char *path);
 
+static bool is_over(struct look *look)
+{
+	if (look->stop && *look->stop)
+		look->over = look->tree->stopped = true;
+	return look->over;
+}
+
 static void scan_names(const struct place *place, DIR *dir, struct tree_node *folder)
 {
 	const struct dirent *entry;
 
-	while (!place->look->over && (errno = 0, entry = readdir(dir))) {
+	while (!is_over(place->look) && (errno = 0, entry = readdir(dir))) {
 		g_autofree char *path = NULL;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -124,8 +154,10 @@ static void scan_names(const struct place *place, DIR *dir, struct tree_node *fo
 		path = g_build_filename(place->path, entry->d_name, NULL);
 		scan_entry(place, folder, entry->d_name, entry->d_name, path);
 	}
-	if (!place->look->over && errno)
+	if (!place->look->over && errno) {
 		complain(place->tree, place->path, g_strerror(errno));
+		folder->left_out = true;
+	}
 }
 
 static void scan_folder(const struct place *outer, struct tree_node *folder, const char *path)
@@ -137,11 +169,13 @@ static void scan_folder(const struct place *outer, struct tree_node *folder, con
 
 	if (place.depth > TREE_MAX_DEPTH) {
 		complain(place.tree, path, "it lies too deep");
+		folder->left_out = true;
 		return;
 	}
 	dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!dir) {
 		complain(place.tree, path, g_strerror(errno));
+		folder->left_out = true;
 		return;
 	}
 	/* The directory owns it now. */
@@ -289,20 +323,47 @@ static struct tree *tree_create(int from_fd, bool received)
 
 	tree->from_fd = from_fd;
 	tree->received = received;
-	tree->complaints = g_ptr_array_new_with_free_func(g_free);
+	tree->complaints = g_ptr_array_new_with_free_func(complaint_free);
 	tree->root.is_folder = true;
 	tree->root.children = g_ptr_array_new_with_free_func(node_free);
 	return tree;
 }
 
-struct tree *tree_scan(char *const *paths)
+/* Only now is it known what will be copied. */
+static void count_again(struct tree *tree, const struct tree_node *folder)
+{
+	for (guint i = folder->children->len; i-- > 0;) {
+		const struct tree_node *node = g_ptr_array_index(folder->children, i);
+
+		if (node->left_out) {
+			g_ptr_array_remove_index(folder->children, i);
+		} else if (node->is_folder) {
+			tree->folders++;
+			count_again(tree, node);
+		} else {
+			tree->files++;
+			tree->bytes += node->size_bytes;
+		}
+	}
+}
+
+static void leave_out(struct tree *tree)
+{
+	tree->files = tree->folders = tree->bytes = 0;
+	if (tree->root.left_out)
+		g_ptr_array_set_size(tree->root.children, 0);
+	count_again(tree, &tree->root);
+}
+
+struct tree *tree_scan(char *const *paths, const volatile sig_atomic_t *stop)
 {
 	struct tree *tree = tree_create(AT_FDCWD, false);
-	struct look look = {tree, UINT64_MAX, UINT64_MAX, false};
+	struct look look = {tree, UINT64_MAX, UINT64_MAX, false, stop};
 
-	for (; *paths; paths++)
+	for (; *paths && !is_over(&look); paths++)
 		scan_argument(&look, *paths);
 	find_clashes(tree, &tree->root, "");
+	leave_out(tree);
 	return tree;
 }
 
@@ -310,7 +371,7 @@ struct tree *tree_scan_received(int fd, uint64_t max_bytes)
 {
 	struct tree *tree = tree_create(fd, true);
 	struct look look = {
-		tree, max_bytes, MIN(max_bytes / FAT_SLOT_BYTES, TREE_MAX_RECEIVED), false};
+		tree, max_bytes, MIN(max_bytes / FAT_SLOT_BYTES, TREE_MAX_RECEIVED), false, NULL};
 	const struct place place = {&look, tree, fd, "", 0};
 	/* Reading names moves a descriptor's place, and the caller's shall stay where it is. */
 	autofd copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -7,22 +7,35 @@
 #define QFX_VM_TREE_H
 
 #include <glib.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Deeper folders are refused: nobody has them but those who want to exhaust a stack. */
 #define TREE_MAX_DEPTH 200u
 /* More names than that are taken from no pendrive. */
 #define TREE_MAX_RECEIVED (1u << 20)
-/* So many complaints are kept; the others are counted. */
+/* So many complaints about a received one are kept; the others are counted. */
 #define TREE_MAX_COMPLAINTS 20u
 
 struct tree_node {
 	char *name;   /* where it is copied to; on a pendrive, a sound FAT name */
 	char *source; /* where to open it: a path for what the user named, else the name */
 	bool is_folder;
+	bool left_out;       /* while it is looked at: it cannot be copied after all */
 	uint64_t size_bytes; /* a file's, as it was seen */
 	GPtrArray *children; /* a folder's, struct tree_node, in the order of their names */
+	/* Set by copy_tree: what exactly was copied, to be known again. */
+	bool copied;
+	bool racy; /* written to in the very tick: a later write would show in no time */
+	struct stat copied_as;
+};
+
+/* Something that cannot be copied. */
+struct tree_complaint {
+	char *path; /* raw */
+	char *why;  /* to be read after the path */
 };
 
 struct tree {
@@ -32,15 +45,17 @@ struct tree {
 	uint64_t files;
 	uint64_t folders;
 	uint64_t bytes;
-	GPtrArray *complaints; /* char *, safe to print: "path: why it cannot be copied" */
+	GPtrArray *complaints; /* struct tree_complaint */
 	uint64_t complaint_count;
+	bool stopped; /* it was not all looked at */
 };
 
 /*
  * Looks at `paths` (NULL-terminated) and everything in them, following no symbolic link but those
- * on the way to a path. What cannot be copied is in the complaints.
+ * on the way to a path. What cannot be copied is in the complaints and not in the tree, a folder
+ * with all that is in it. `stop`: ends the look when it becomes non-zero; may be NULL.
  */
-struct tree *tree_scan(char *const *paths);
+struct tree *tree_scan(char *const *paths, const volatile sig_atomic_t *stop);
 
 /*
  * Looks at all that is in the folder `fd`, the root of a received pendrive, which must stay open
@@ -50,6 +65,9 @@ struct tree *tree_scan(char *const *paths);
  */
 struct tree *tree_scan_received(int fd, uint64_t max_bytes);
 void tree_free(struct tree *tree);
+
+/* "path: why", safe to print; the caller frees it. */
+char *tree_complaint_text(const struct tree_complaint *complaint);
 
 static inline void tree_scope_free(struct tree *const *tree)
 {

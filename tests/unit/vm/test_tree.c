@@ -87,19 +87,24 @@ static struct tree *scan(char *path)
 {
 	char *const paths[] = {path, NULL};
 
-	return tree_scan(paths);
+	return tree_scan(paths, NULL);
 }
 
 static bool complains_of(const struct tree *tree, const char *words)
 {
-	for (guint i = 0; i < tree->complaints->len; i++)
-		if (strstr(g_ptr_array_index(tree->complaints, i), words))
+	for (guint i = 0; i < tree->complaints->len; i++) {
+		const struct tree_complaint *complaint = g_ptr_array_index(tree->complaints, i);
+		g_autofree char *shown = vm_printable(complaint->path, -1);
+		g_autofree char *all = g_strdup_printf("%s: %s", shown, complaint->why);
+
+		if (strstr(all, words))
 			return true;
+	}
 	return false;
 }
 
-static bool copy(const struct fixture *f, const struct tree *tree, struct copy_progress *done,
-	GError **error)
+static bool copy(
+	const struct fixture *f, struct tree *tree, struct copy_progress *done, GError **error)
 {
 	const struct copy_terms terms = {0};
 
@@ -121,7 +126,7 @@ static void test_copy(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 		put(sub, names[i], names[i]);
 	put(sub, "nothing", "");
 	tree = scan(f->from);
-	g_assert_cmpuint(tree->complaint_count, ==, 0);
+	g_assert_cmpuint(tree->complaints->len, ==, 0);
 	g_assert_cmpuint(tree->files, ==, G_N_ELEMENTS(names) + 1);
 	g_assert_cmpuint(tree->folders, ==, 3);
 	g_assert_true(copy(f, tree, &done, &error));
@@ -222,7 +227,7 @@ static void test_refused(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 	put(f->from, "README", "x");
 	put(f->from, "Readme", "x");
 	tree = scan(f->from);
-	g_assert_cmpuint(tree->complaint_count, ==, 9);
+	g_assert_cmpuint(tree->complaints->len, ==, 9);
 	g_assert_true(complains_of(tree, "a link: a pendrive cannot carry a symbolic link"));
 	g_assert_true(complains_of(tree, "a fifo: a pendrive cannot carry a FIFO"));
 	g_assert_true(complains_of(tree, "a socket: a pendrive cannot carry a socket"));
@@ -232,6 +237,31 @@ static void test_refused(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 	g_assert_true(complains_of(tree, "caf\\xe9: its name is not UTF-8"));
 	g_assert_true(complains_of(tree, "esc\\x1b[31m: its name holds a control character"));
 	g_assert_true(complains_of(tree, "cannot tell its name from \"README\""));
+}
+
+/* What cannot be carried is out of the tree, a folder with all that is in it. */
+static void test_left_out(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
+{
+	static const volatile sig_atomic_t stop = 1;
+	g_autofree char *sub = in(f->from, "a:b");
+	char *const paths[] = {f->from, NULL};
+	autotree *tree = NULL;
+	autotree *stopped = tree_scan(paths, &stop);
+	const struct tree_node *top;
+
+	g_assert_true(stopped->stopped);
+	put_folder(f->from, "a:b");
+	put(sub, "inner", "inner");
+	put(f->from, "README", "capital");
+	put(f->from, "readme", "small");
+	tree = scan(f->from);
+	g_assert_false(tree->stopped);
+	g_assert_cmpuint(tree->complaints->len, ==, 2);
+	g_assert_cmpuint(tree->files, ==, 1);
+	g_assert_cmpuint(tree->folders, ==, 1);
+	g_assert_cmpuint(tree->bytes, ==, strlen("capital"));
+	top = g_ptr_array_index(tree->root.children, 0);
+	g_assert_cmpuint(top->children->len, ==, 1);
 }
 
 static void test_many_complaints(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -244,8 +274,14 @@ static void test_many_complaints(struct fixture *f, gconstpointer data G_GNUC_UN
 		put(f->from, name, "");
 	}
 	tree = scan(f->from);
-	g_assert_cmpuint(tree->complaint_count, ==, 30);
-	g_assert_cmpuint(tree->complaints->len, ==, TREE_MAX_COMPLAINTS);
+	put(f->from, "good", "x");
+	tree_free(tree);
+	tree = scan(f->from);
+	g_assert_cmpuint(tree->complaints->len, ==, 30);
+	/* What can be carried is counted, and nothing else. */
+	g_assert_cmpuint(tree->files, ==, 1);
+	g_assert_cmpuint(tree->bytes, ==, 1);
+	g_assert_cmpuint(tree->folders, ==, 1);
 }
 
 static void test_arguments(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -267,14 +303,14 @@ static void test_arguments(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 	put(f->from, "a", "x");
 	put(sub, "A", "x");
 	g_assert_cmpint(symlink("sub", link), ==, 0);
-	clashing = tree_scan(clash);
-	g_assert_cmpuint(clashing->complaint_count, ==, 1);
-	wrong = tree_scan(linked);
-	g_assert_cmpuint(wrong->complaint_count, ==, 4);
+	clashing = tree_scan(clash, NULL);
+	g_assert_cmpuint(clashing->complaints->len, ==, 1);
+	wrong = tree_scan(linked, NULL);
+	g_assert_cmpuint(wrong->complaints->len, ==, 4);
 	g_assert_true(complains_of(wrong, "link: a pendrive cannot carry a symbolic link"));
 	/* On the way to a named file, links are the user's own choice. */
 	right = scan(through);
-	g_assert_cmpuint(right->complaint_count, ==, 0);
+	g_assert_cmpuint(right->complaints->len, ==, 0);
 }
 
 static void test_names(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
@@ -307,7 +343,7 @@ static void test_deep(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 	}
 	close(fd);
 	tree = scan(f->from);
-	g_assert_cmpuint(tree->complaint_count, ==, 1);
+	g_assert_cmpuint(tree->complaints->len, ==, 1);
 	g_assert_true(complains_of(tree, "it lies too deep"));
 }
 
@@ -422,6 +458,7 @@ int main(int argc, char **argv)
 	ADD("times", test_times);
 	ADD("large", test_large);
 	ADD("refused", test_refused);
+	ADD("left-out", test_left_out);
 	ADD("many-complaints", test_many_complaints);
 	ADD("arguments", test_arguments);
 	ADD("names", test_names);
