@@ -47,16 +47,17 @@ static bool is_there(const struct fixture *f, const char *name)
 	return lstat(path, &st) == 0;
 }
 
-/* Until a further change would show in a file's times. */
+/* Until a further change shows in a file's times, and none that was is in the present tick. */
 static void let_the_clock_tick(void)
 {
 	struct timespec began, now;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &began);
+	clock_gettime(CLOCK_REALTIME, &began);
 	do {
 		g_usleep(1000);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == began.tv_sec && now.tv_nsec == began.tv_nsec);
+	} while (now.tv_sec < began.tv_sec ||
+		 (now.tv_sec == began.tv_sec && now.tv_nsec <= began.tv_nsec));
 }
 
 /* from/a, from/sub/b, from/sub/deep/c, from/sub/empty; all of it copied by set_up_copied. */
@@ -125,7 +126,7 @@ static void on_kept(const char *path, const char *why, void *data)
 static struct remove_result removes(struct fixture *f)
 {
 	const struct remove_terms terms = {NULL, on_kept, f};
-	struct remove_result result;
+	struct remove_result result = {0};
 
 	remove_tree(f->tree, &terms, &result);
 	g_assert_false(result.stopped);
@@ -134,7 +135,7 @@ static struct remove_result removes(struct fixture *f)
 
 static void test_all(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
-	struct remove_result result;
+	struct remove_result result = {0};
 
 	copy_all(f);
 	result = removes(f);
@@ -308,7 +309,7 @@ static void test_stopped(struct fixture *f, gconstpointer data G_GNUC_UNUSED)
 {
 	static const volatile sig_atomic_t stop = 1;
 	const struct remove_terms terms = {&stop, on_kept, f};
-	struct remove_result result;
+	struct remove_result result = {0};
 
 	copy_all(f);
 	remove_tree(f->tree, &terms, &result);
