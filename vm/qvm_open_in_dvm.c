@@ -43,6 +43,7 @@ struct job {
 	char *vm;           /* where it is open; NULL: not yet */
 	bool waiting;       /* dom0 has begun */
 	bool lent;          /* dom0 lent us a pendrive, which must not be forgotten on failure */
+	struct mailbox_asked lent_by, sent_by;
 };
 
 static volatile sig_atomic_t stop;
@@ -161,6 +162,7 @@ static bool lend(struct job *job, GError **error)
 	patient.reply_ms = 0;
 	patient.on_wait = NULL;
 	patient.reply = NULL;
+	patient.asked = &job->lent_by;
 	if (!client_run(&patient, &request, error))
 		return false;
 	job->lent = true;
@@ -326,17 +328,22 @@ static bool is_still_lent(const struct job *job)
 	if (!job->lent || !g_file_test(job->client.device, G_FILE_TEST_EXISTS))
 		return false;
 	return job->reply.kind == REPLY_ERROR ? job->reply.error == QPEN_ERROR_LIMIT
-					      : !job->waiting;
+					      : !job->sent_by.taken;
 }
 
-/* After a failure: what the user is left with. */
+/* After a failure: no pendrive is left behind that nobody thinks of. */
 static void tidy(const struct job *job)
 {
-	if (is_still_lent(job))
-		vm_print_error(PROGRAM
-			": the pendrive is still lent to this VM as %s; have it taken back in dom0 "
-			"before the next try (qfilexchgctl cancel)\n",
-			job->client.device);
+	g_autoptr(GError) error = NULL;
+
+	if (!is_still_lent(job) || client_give_back(job->client.mailbox, &job->lent_by, &error) ||
+		error->code == VM_EXIT_DEVICE)
+		return;
+	vm_print_error(PROGRAM ": the pendrive could not be given back: %s\n", error->message);
+	vm_print_error(PROGRAM
+		": it is still lent to this VM as %s; before the next try give it up "
+		"(/usr/lib/qubes/qubes_penctl discard)\n",
+		job->client.device);
 }
 
 static bool carry_out(struct job *job, int *out_status, GError **error)
@@ -371,6 +378,7 @@ static bool run(struct job *job, int *out_status, GError **error)
 		.device = device_outgoing(),
 		.reply_ms = (unsigned)job->timeout_s * 1000u,
 		.on_wait = on_wait,
+		.asked = &job->sent_by,
 		.reply = &job->reply,
 		.data = job,
 	};

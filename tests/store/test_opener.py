@@ -311,8 +311,7 @@ class Refusals(OpenerTest):
         child = self.start(str(self.make_file()))
         self.lend()
         seq = self.take().split(" ")[2]
-        if word != "limit":
-            self.device.rename(self.home / "device")
+        self.device.rename(self.home / "device")
         self.reply(f"error {word} no")
         status, _, err = self.end(child)
         self.assertEqual(status, ERROR)
@@ -325,8 +324,37 @@ class Refusals(OpenerTest):
         self.assertIn("no memory for another DisposableVM", err)
         self.assertNotIn("still lent", err)
 
+    def refused_by_limit(self, answer):
+        """The pendrive is this VM's still: it is given back, by the ID of the `new` that brought it."""
+        child = self.start(str(self.make_file()))
+        self.lend()
+        lent_by = self.ident
+        self.take()
+        self.reply("error limit no")
+        self.assertEqual(self.take(), f"discard {lent_by}")
+        self.reply(answer)
+        return child
+
     def test_limit(self):
-        self.assertIn("still lent", self.refused("limit"))
+        status, _, err = self.end(self.refused_by_limit("ok"))
+        self.assertEqual(status, ERROR)
+        self.assertIn("close one first", err)
+        self.assertNotIn("still lent", err)
+
+    def test_limit_and_a_daemon_that_was_restarted(self):
+        """It does not know the ID of a request that was answered before."""
+        child = self.refused_by_limit("error no-pendrive no")
+        self.assertEqual(self.take(), "discard")
+        self.reply("ok")
+        status, _, err = self.end(child)
+        self.assertEqual(status, ERROR)
+        self.assertNotIn("still lent", err)
+
+    def test_limit_and_an_old_dom0(self):
+        status, _, err = self.end(self.refused_by_limit("error bad-request what is that"))
+        self.assertEqual(status, ERROR)
+        self.assertIn("this dom0 is too old", err)
+        self.assertIn("still lent", err)
 
     def test_files(self):
         fifo = self.home / "fifo"
@@ -351,9 +379,12 @@ class Refusals(OpenerTest):
         self.take()
         self.device.write_bytes(bytes(4096))
         self.reply("ok xvdg")
+        lent_by = self.ident
+        self.assertEqual(self.take(), f"discard {lent_by}")
+        self.reply("ok")
         status, _, err = self.end(child)
         self.assertEqual(status, FAILED)
-        self.assertIn("still lent", err)
+        self.assertNotIn("still lent", err)
         self.assertEqual(self.box.dom0.read(f"{self.vm.path}/device/qpen"), "")
 
 

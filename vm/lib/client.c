@@ -119,3 +119,15 @@ bool client_discard(struct mailbox *mailbox, const char *of, GError **error)
 	g_propagate_error(error, g_steal_pointer(&cause));
 	return false;
 }
+
+bool client_give_back(struct mailbox *mailbox, const struct mailbox_asked *lent_by, GError **error)
+{
+	g_autoptr(GError) cause = NULL;
+
+	if (client_discard(mailbox, lent_by->id, &cause))
+		return true;
+	if (cause->code == VM_EXIT_DEVICE)
+		return client_discard(mailbox, "", error);
+	g_propagate_error(error, g_steal_pointer(&cause));
+	return false;
+}

@@ -56,4 +56,10 @@ bool client_run(const struct client *client, const struct request *request, GErr
  */
 bool client_discard(struct mailbox *mailbox, const char *of, GError **error);
 
+/*
+ * Likewise the one that our `new` brought into this VM's slot, by that request or, if the daemon
+ * was restarted since and does not know it any more, by its being there.
+ */
+bool client_give_back(struct mailbox *mailbox, const struct mailbox_asked *lent_by, GError **error);
+
 #endif

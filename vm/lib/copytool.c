@@ -15,7 +15,6 @@
 #include "copy.h"
 #include "device.h"
 #include "fail.h"
-#include "fit.h"
 #include "gui.h"
 #include "outgoing.h"
 #include "progress.h"
@@ -213,15 +212,12 @@ static bool skip_complaints(struct job *job, GError **error)
 
 static bool reckon(struct job *job, GError **error)
 {
-	uint64_t data_bytes;
-
 	if (job->tree->files + job->tree->folders == 0) {
 		g_set_error(error, VM_ERROR, VM_EXIT_FILES,
 			"Nothing was copied: nothing is left that a pendrive could carry");
 		return false;
 	}
-	if (tree_room(job->tree, fit_cluster_bytes(job->tree->bytes), &data_bytes) &&
-		fit_size(data_bytes, &job->size_bytes))
+	if (tree_fit(job->tree, &job->size_bytes))
 		return true;
 	g_set_error(error, VM_ERROR, VM_EXIT_FILES,
 		"Nothing was copied: it is more than a pendrive can hold");
@@ -431,7 +427,7 @@ static void on_kept(const char *path, const char *why, void *data)
 static bool delete_sources(struct job *job, GError **error)
 {
 	const struct remove_terms terms = {&stop, on_kept, job};
-	struct remove_result result;
+	struct remove_result result = {0};
 
 	report_line(&job->report, "state deleting");
 	remove_tree(job->tree, &terms, &result);
@@ -466,18 +462,12 @@ static bool was_delivered(struct job *job)
 	       reply.kind == REPLY_OK;
 }
 
-/* Whether dom0 knows of it by the request; if not, by its being in our slot. */
 static bool discard(struct job *job, GError **error)
 {
-	const char *of = job->holding == HOLDING_SENT ? job->sent_by.id : job->lent_by.id;
-	g_autoptr(GError) cause = NULL;
-
-	if (client_discard(job->mailbox, of, &cause))
-		return true;
-	if (cause->code == VM_EXIT_DEVICE && job->holding == HOLDING_LENT)
-		return client_discard(job->mailbox, "", error);
-	g_propagate_error(error, g_steal_pointer(&cause));
-	return false;
+	if (job->holding == HOLDING_LENT)
+		return client_give_back(job->mailbox, &job->lent_by, error);
+	return client_discard(job->mailbox,
+		job->holding == HOLDING_SENT ? job->sent_by.id : job->lent_by.id, error);
 }
 
 static void tell_how_to_go_on(struct job *job, const char *what)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fit.h"
 
-uint32_t fit_cluster_bytes(uint64_t content_bytes)
+uint32_t fit_cluster_bytes(uint64_t size_bytes)
 {
-	/* One step above mkfs.vfat's own table, since the overhead may lift us over its edges. */
-	if (content_bytes <= 7 * FIT_GIB)
+	/* As mkfs.vfat has it, which takes less for the smallest. */
+	if (size_bytes <= 8 * FIT_GIB)
+		return FIT_MIN_CLUSTER_BYTES;
+	if (size_bytes <= 16 * FIT_GIB)
 		return 8192;
-	if (content_bytes <= 14 * FIT_GIB)
+	if (size_bytes <= 32 * FIT_GIB)
 		return 16384;
 	return 32768;
 }

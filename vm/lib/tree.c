@@ -421,3 +421,22 @@ bool tree_room(const struct tree *tree, uint32_t cluster_bytes, uint64_t *out_by
 	*out_bytes = sum;
 	return true;
 }
+
+bool tree_fit(const struct tree *tree, uint64_t *out_bytes)
+{
+	uint32_t cluster_bytes = FIT_MIN_CLUSTER_BYTES;
+	uint64_t data_bytes;
+
+	/* Larger clusters need a larger pendrive, which may have larger clusters still. */
+	for (;;) {
+		uint32_t needed;
+
+		if (!tree_room(tree, cluster_bytes, &data_bytes) ||
+			!fit_size(data_bytes, out_bytes))
+			return false;
+		needed = fit_cluster_bytes(*out_bytes);
+		if (needed <= cluster_bytes)
+			return true;
+		cluster_bytes = needed;
+	}
+}

@@ -78,6 +78,9 @@ static inline void tree_scope_free(struct tree *const *tree)
 /* The room it takes in whole clusters, folders included. False: more than 2^64 bytes. */
 bool tree_room(const struct tree *tree, uint32_t cluster_bytes, uint64_t *out_bytes);
 
+/* The size to ask for, as fit_size has it. False: no pendrive can hold it. */
+bool tree_fit(const struct tree *tree, uint64_t *out_bytes);
+
 /* The name on the pendrive of a path on the command line: its last part, as cp -r has it. */
 char *tree_name_of(const char *path, GError **error);
 
