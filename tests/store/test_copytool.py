@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """qvm-copy-to-vm and qvm-move-to-vm with the real daemon: what their user sees, what a front end reads, and that
 nothing is deleted which was not delivered. A folder stands for the mounted pendrive."""
+import errno
 import fcntl
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
 import socket
+import struct
 import tempfile
+import termios
 
 import storebox
 
@@ -216,6 +220,69 @@ class Copy(CopyTest):
         err = self.run_tool(ERROR, "qvm-copy-to-vm", "personal", "tree")
         self.assertIn("qubes_penctl discard", err)
         self.wait_record(self.work, "lent")
+
+
+class Terminal(CopyTest):
+    """As a person sees it, on a terminal of 60 columns."""
+
+    def start_on_terminal(self, *words):
+        terminal, slave = os.openpty()
+        self.addCleanup(os.close, terminal)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        with open(slave, "r+b", buffering=0) as file:
+            child = self.start_tool("qvm-copy-to-vm", *words, stdin=file, stdout=file, stderr=file)
+        self.terminal = terminal
+        return child
+
+    def read_to(self, text):
+        """What is on the terminal, up to that text; None: up to its end."""
+        shown = b""
+        while text is None or text.encode() not in shown:
+            if not select.select([self.terminal], [], [], storebox.DEADLINE_S)[0]:
+                raise AssertionError(f"no {text!r} after {shown}")
+            try:
+                shown += os.read(self.terminal, 4096)
+            except OSError as error:  # the last program has gone
+                if error.errno != errno.EIO or text is not None:
+                    raise
+                break
+        return shown.decode()
+
+    def test_asked_about_what_cannot_be_carried(self):
+        os.symlink("a file", self.tree / "link")
+        for answer, status in (("\n", FILES), ("n\n", FILES), ("yes no\n", FILES), ("\x04", FILES), ("y\n", OK)):
+            with self.subTest(answer=answer):
+                if status == OK:
+                    self.box.start_agent("--yes")
+                child = self.start_on_terminal("personal", "tree")
+                self.assertIn("tree/link: a pendrive cannot carry a symbolic link",
+                              self.read_to("Leave out these 1 and go on? [y/N] "))
+                os.write(self.terminal, answer.encode())
+                shown = self.read_to(None)
+                self.assertEqual(child.wait(storebox.DEADLINE_S), status, shown)
+        self.assertIn("delivered", shown)
+        self.assertNotIn("link", self.listing(self.mnt / "tree"))
+
+    def test_bar(self):
+        (self.tree / "a file").write_bytes(bytes(5 * MIB))
+        self.box.start_agent("--yes")
+        child = self.start_on_terminal("personal", "tree")
+        shown = self.read_to(None)
+        self.assertEqual(child.wait(storebox.DEADLINE_S), OK, shown)
+        bars = [part for part in re.split("\r|\n", shown) if " % " in part]
+        self.assertNotEqual(bars, [], shown)
+        for bar in bars:
+            self.assertRegex(bar, r"\A\x1b\[K(\[#*\.*\] )? *\d+ %  ")
+            self.assertLess(len(bar.removeprefix("\x1b[K")), 60)
+        # Nothing of it is left on the screen.
+        self.assertRegex(shown, r"\r\x1b\[Kwriting out what is still in memory\r\n")
+
+    def test_interrupted_at_the_question(self):
+        os.symlink("a file", self.tree / "link")
+        child = self.start_on_terminal("personal", "tree")
+        self.read_to("[y/N] ")
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(storebox.DEADLINE_S), INTERRUPTED)
 
 
 class GivenBack(CopyTest):

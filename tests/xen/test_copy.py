@@ -59,6 +59,91 @@ class Copy(BoxCase):
         self.wait_nothing_left()
 
 
+class Tools(BoxCase):
+    """The two programs as the VM's ordinary user has them, who is no root there."""
+
+    config = {"pendrives": {"default-size": "64M", "max-size": "200M", "max-size-per-vm": "200M"},
+              "questions": {"hide-refusals": "no"}}
+
+    def assert_given_back(self):
+        self.wait_nothing_left()
+        self.sh("work", "! [ -e /dev/xvdg ] && ! grep -q ' /mnt/outgoing ' /proc/mounts")
+
+    def reported(self, process, line):
+        """Reads what the tool reports until the line, which it gives."""
+        for raw in iter(process.stdout.readline, b""):
+            text = raw.decode(errors="replace").rstrip("\n")
+            if line(text):
+                return text
+        raise AssertionError(f"it ended before: {process.stderr.read()}")
+
+    def start_tool(self, program, *words):
+        return self.start("work", program, "--report=1", "personal", *words, user="user")
+
+    def test_move(self):
+        """A tight fit, with what a pendrive cannot carry left out; then all of it goes but that."""
+        self.agent()
+        self.make_tree("work", "tree", 500, 58)
+        want = self.sums("work", "tree")
+        self.user("work", "cd tree; ln -s /etc link; mkfifo 'empty folder/fifo'; echo x > 'what?'")
+        status, text = self.run_user("work", "qvm-move-to-vm", "personal", "/home/user/tree")
+        self.assertEqual(status, 6, text)
+        for name in ("/tree/link: ", "/tree/empty folder/fifo: ", "/tree/what?: "):
+            self.assertIn(name, text)
+        self.wait_nothing_left()
+        status, text = self.run_user("work", "qvm-move-to-vm", "--skip-unsupported", "personal", "/home/user/tree")
+        self.assertEqual(status, 0, text)
+        self.assertIn("3 left out", text)
+        self.wait_incoming("personal")
+        self.assertEqual(self.sums("personal", "/mnt/incoming/tree"), want)
+        self.assertEqual(self.user("work", "find tree ! -type d | LC_ALL=C sort"),
+                         "tree/empty folder/fifo\ntree/link\ntree/what?")
+        self.unmount_incoming("personal")
+        self.wait_nothing_left()
+
+    def test_what_is_not_delivered_is_not_deleted(self):
+        """Cancelled half way, too large, refused after the daemon was killed: all in one box."""
+        self.make_tree("work", "tree", 30, 60)
+        want = self.sums("work", "tree")
+        with self.subTest("cancelled at 50 %"):
+            process = self.start_tool("qvm-move-to-vm", "/home/user/tree")
+            total = int(self.reported(process, lambda line: line.startswith("total ")).split()[1])
+            self.reported(process, lambda line: line.startswith("progress ") and int(line.split()[1]) >= total / 2)
+            self.sh("work", "pkill -INT -x qvm-move-to-vm")
+            status, text = self.finish(process)
+            self.assertEqual(status, 130, text)
+            self.assertIn("state cancelled\nfailed 130 ", text)
+            self.assert_given_back()
+            self.assertEqual(self.sums("work", "tree"), want)
+        with self.subTest("cancelled while the user is asked"):
+            process = self.start_tool("qvm-move-to-vm", "/home/user/tree")
+            self.reported(process, lambda line: line == "state asking")
+            self.sh("work", "pkill -INT -x qvm-move-to-vm")
+            status, text = self.finish(process)
+            self.assertEqual(status, 130, text)
+            self.assert_given_back()
+            self.assertEqual(self.sums("work", "tree"), want)
+        with self.subTest("refused, by a daemon that was killed meanwhile"):
+            process = self.start_tool("qvm-move-to-vm", "/home/user/tree")
+            self.reported(process, lambda line: line == "state asking")
+            self.dom0("systemctl kill -s KILL qfilexchgd")
+            self.wait_for("dom0", "qfilexchgctl list >/dev/null 2>&1", "the daemon to come again")
+            self.agent("--no")
+            status, text = self.finish(process)
+            self.assertEqual(status, 1, text)
+            self.assert_given_back()
+            self.assertEqual(self.sums("work", "tree"), want)
+        with self.subTest("too large for the quota"):
+            self.user("work", "truncate -s 250M tree/large")
+            want = self.sums("work", "tree")
+            status, text = self.run_user("work", "qvm-move-to-vm", "personal", "/home/user/tree")
+            self.assertEqual(status, 1, text)
+            self.assertIn("at most 200 MiB", text)
+            self.assertNotIn("copying", text)
+            self.assert_given_back()
+            self.assertEqual(self.sums("work", "tree"), want)
+
+
 class ByHand(BoxCase):
     """The words of 2010, written by hand, do what they did in 2010."""
 
