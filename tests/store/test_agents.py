@@ -275,7 +275,8 @@ class Hidden(test_policy.PolicyBox, storebox.DaemonTest):
             with self.subTest(name):
                 self.assertEqual((other_reply, other_seen), (reply, seen))
                 self.assertGreaterEqual(took_s, 1.0)
-                self.assertLess(took_s, 3.0)
+                # Later is what a busy machine makes of it.
+                self.assertLess(took_s, storebox.DEADLINE_S)
 
     def reload(self, questions):
         """[questions], over the class's own."""
