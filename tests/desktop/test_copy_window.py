@@ -167,6 +167,8 @@ class Run(CopyTest):
         self.order("say failed 5 The pendrive is still mounted at /mnt/outgoing", "exit 5")
         self.shown_window = self.window()
         self.wait_text(self.shown_window, "The pendrive is still mounted at /mnt/outgoing")
+        # One that comes back need not have the focus.
+        self.focus(self.x_window())
         self.key("Escape")
         self.wait_exit(5)
 
