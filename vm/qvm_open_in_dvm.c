@@ -26,6 +26,7 @@ struct job {
 	char **words; /* FILE */
 	gint timeout_s;
 	gboolean view;
+	gboolean gui; /* too late in the line */
 	gboolean no_wait;
 	gboolean quiet;
 	gboolean version;
@@ -399,6 +400,8 @@ static bool parse(struct job *job, char **argv, GError **error)
 		{"timeout", 't', 0, G_OPTION_ARG_INT, &job->timeout_s,
 			"Give up the wait for a DisposableVM after so many seconds (3600)",
 			"SECONDS"},
+		{"gui", 0, 0, G_OPTION_ARG_NONE, &job->gui, "In a window; as the first argument",
+			NULL},
 		{"quiet", 'q', 0, G_OPTION_ARG_NONE, &job->quiet, "Print errors only", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &job->version, "Print the version and exit",
 			NULL},
@@ -416,6 +419,8 @@ static bool parse(struct job *job, char **argv, GError **error)
 		return vm_fail_usage(error, option_error->message);
 	if (job->version)
 		return true;
+	if (job->gui)
+		return vm_fail_usage(error, "--gui must be the first argument");
 	if (!args_check_timeout(&job->timeout_s, error))
 		return false;
 	if (!job->words || g_strv_length(job->words) != 1)

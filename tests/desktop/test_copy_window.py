@@ -369,6 +369,17 @@ class CommandLine(desktopbox.DesktopTest):
         window = self.window("Copy to another VM")
         self.wait_text(window, "--version")
 
+    def test_gui_of_a_move(self):
+        self.run_program(agentbox.BUILD / "vm/qvm-move-to-vm", "--gui", "a", "b")
+        self.wait_text(self.window("Move to another VM"), "a\nb")
+
+    def test_gui_comes_first(self):
+        for program in ("qvm-copy-to-vm", "qvm-open-in-dvm"):
+            done = subprocess.run([agentbox.BUILD / "vm" / program, "-q", "--gui", "x"], capture_output=True, text=True,
+                                  env=self.env, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--gui must be the first argument", done.stderr)
+
     def test_no_window_without_its_program(self):
         done = subprocess.run([agentbox.BUILD / "vm/qvm-copy-to-vm", "--gui", "x"], capture_output=True, text=True,
                               env=self.env | {"QPEN_PROGRAMS": "/nonexistent"}, check=False)
@@ -386,6 +397,38 @@ class CommandLine(desktopbox.DesktopTest):
                               check=False)
         self.assertEqual(done.returncode, 2)
         self.assertIn("say which files", done.stderr)
+
+
+class Real(desktopbox.DesktopTest):
+    """With the program that copies: it speaks as the window expects. There is no dom0 here to go on with."""
+    APPLICATION = "qvm-copy-gui"
+    TITLE = "Copy to another VM"
+
+    def test(self):
+        for name in ("qvm-copy-to-vm", "qvm-move-to-vm"):
+            (self.bin / name).symlink_to(agentbox.BUILD / "vm" / name)
+        (self.folder / "files").mkdir()
+        (self.folder / "files/sound").write_text("x", encoding="ascii")
+        (self.folder / "files/a 10% <b>?").write_text("x", encoding="ascii")
+        (self.folder / "files/link").symlink_to("sound")
+        program = self.run_program(desktopbox.PROGRAMS / "qvm-copy-gui", self.folder / "files",
+                                   env=self.env | {"QPEN_DEVICE": str(self.folder / "no-device"),
+                                                   "XENSTORED_RUNDIR": str(self.folder),
+                                                   "XENSTORED_PATH": str(self.folder / "no-socket")})
+        window = self.window()
+        self.focus(self.x_window())
+        self.wait_focus(window, "Name of the VM")
+        self.type("personal")
+        self.key("Return")
+        until(lambda: len([t for t in window.texts() if t.startswith(str(self.folder / "files"))]) == 2, "two of three")
+        self.assertTrue(any("/a 10% <b>?: " in t for t in window.texts()), window.texts())
+        self.assertTrue(any("/link: " in t for t in window.texts()), window.texts())
+        self.press(window, "Skip these and copy the rest")
+        until(lambda: "It was not copied" in window.texts(), "the failure")
+        self.assertTrue(any("xenstore" in t for t in window.texts()), window.texts())
+        self.key("Escape")
+        until(lambda: program.poll() is not None, "the program to end")
+        self.assertEqual(program.returncode, 5)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@
 #include "history.h"
 #include "job.h"
 #include "openwords.h"
-#include "pace.h"
 #include "report.h"
 
 /* ---- lines of the report ---- */
@@ -99,60 +98,6 @@ static void test_lines(void)
 	}
 }
 
-/* ---- how fast ---- */
-
-#define SECOND G_USEC_PER_SEC
-
-static void test_pace(void)
-{
-	struct pace pace = {0};
-
-	g_assert_cmpuint(pace_rate(&pace), ==, 0);
-	pace_add(&pace, 100 * SECOND, 0);
-	g_assert_cmpuint(pace_rate(&pace), ==, 0);
-	pace_add(&pace, 100 * SECOND + SECOND / 2, 500);
-	g_assert_cmpuint(pace_rate(&pace), ==, 0); /* too short */
-	g_assert_cmpint(pace_left_s(&pace, 1000), ==, -1);
-	pace_add(&pace, 102 * SECOND, 2000);
-	g_assert_cmpuint(pace_rate(&pace), ==, 1000);
-	g_assert_cmpint(pace_left_s(&pace, 0), ==, 0);
-	g_assert_cmpint(pace_left_s(&pace, 1), ==, 1);
-	g_assert_cmpint(pace_left_s(&pace, 2500), ==, 3);
-}
-
-/* Slow at first, then fast: what counts is the last seconds. */
-static void test_pace_window(void)
-{
-	struct pace pace = {0};
-
-	pace_add(&pace, 0, 0);
-	pace_add(&pace, 100 * SECOND, 100);
-	for (guint i = 1; i <= 5; i++)
-		pace_add(&pace, (100 + i) * SECOND, 100 + i * 10000ull);
-	g_assert_cmpuint(pace_rate(&pace), ==, 10000);
-}
-
-/* More samples than are kept. */
-static void test_pace_ring(void)
-{
-	struct pace pace = {0};
-
-	for (guint i = 0; i < 5 * PACE_SAMPLES; i++)
-		pace_add(&pace, i * (SECOND / 10), i * 100ull);
-	g_assert_cmpuint(pace_rate(&pace), ==, 1000);
-}
-
-/* Nothing moves any more. */
-static void test_pace_stalled(void)
-{
-	struct pace pace = {0};
-
-	for (guint i = 0; i < 20; i++)
-		pace_add(&pace, i * SECOND, 5000);
-	g_assert_cmpuint(pace_rate(&pace), ==, 0);
-	g_assert_cmpint(pace_left_s(&pace, 1), ==, -1);
-}
-
 /* ---- words ---- */
 
 static void assert_words(char *words, const char *want)
@@ -164,16 +109,43 @@ static void assert_words(char *words, const char *want)
 	g_free(words);
 }
 
+#define SECOND G_USEC_PER_SEC
+
 static void test_progress_words(void)
 {
-	assert_words(copywords_progress(0, 0, 0, 0), "");
-	assert_words(copywords_progress(0, 0, 0, 1), "0 bytes of 0 bytes, 0 of 1 file");
-	assert_words(copywords_progress(1500, 3000000, 1, 2), "1.5 kB of 3.0 MB, 1 of 2 files");
-	assert_words(copywords_pace(0, 5), "");
-	assert_words(copywords_pace(2000000, -1), "2.0 MB/s");
-	assert_words(copywords_pace(2000000, 59), "2.0 MB/s, about 59 s left");
-	assert_words(copywords_pace(2000000, 90), "2.0 MB/s, about 2 min left");
-	assert_words(copywords_pace(2000000, 3660), "2.0 MB/s, about 1 h 1 min left");
+	struct progress p;
+
+	progress_start(&p, 0, 1, 0);
+	assert_words(copywords_progress(&p), "0 bytes of 0 bytes, 0 of 1 file");
+	progress_start(&p, 100000000, 2, 0);
+	progress_update(&p, 2000000, 1, 1 * SECOND);
+	assert_words(copywords_progress(&p), "2.0 MB of 100.0 MB, 1 of 2 files");
+	/* Too early to say how long. */
+	assert_words(copywords_pace(&p), "2.0 MB/s");
+	progress_start(&p, 3000000, 1, 0);
+	assert_words(copywords_pace(&p), "");
+}
+
+/* With the same rate at all times it is known how long; a second is added for safety. */
+static void test_pace_words(void)
+{
+	static const struct {
+		uint64_t total_mb; /* one MB a second, four of them done */
+		const char *words;
+	} rows[] = {
+		{4 + 50, "1.0 MB/s, about 51 s left"},
+		{4 + 30 * 60, "1.0 MB/s, about 30 min left"},
+		{4 + 7200 + 120, "1.0 MB/s, about 2 h 2 min left"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+		struct progress p;
+
+		progress_start(&p, rows[i].total_mb * 1000000, 0, 0);
+		for (uint64_t s = 1; s <= 4; s++)
+			progress_update(&p, s * 1000000, 0, (gint64)s * SECOND);
+		assert_words(copywords_pace(&p), rows[i].words);
+	}
 }
 
 static void test_files_words(void)
@@ -439,11 +411,8 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/report/lines", test_lines);
-	g_test_add_func("/pace/rate", test_pace);
-	g_test_add_func("/pace/window", test_pace_window);
-	g_test_add_func("/pace/ring", test_pace_ring);
-	g_test_add_func("/pace/stalled", test_pace_stalled);
 	g_test_add_func("/words/progress", test_progress_words);
+	g_test_add_func("/words/pace", test_pace_words);
 	g_test_add_func("/words/files", test_files_words);
 	g_test_add_func("/words/names", test_names);
 	g_test_add("/history/order", struct folder, NULL, make_folder, test_history, remove_folder);

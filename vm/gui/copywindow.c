@@ -202,13 +202,10 @@ static void show_cancelled(struct copywindow *w, const struct child_end *end)
 static void show_run(struct copywindow *w)
 {
 	const struct job *job = &w->job;
-	g_autofree char *progress =
-		copywords_progress(job->bytes, job->all_bytes, job->files_done, job->all_files);
+	const struct progress *p = &job->progress;
+	g_autofree char *progress = job->is_counted ? copywords_progress(p) : g_strdup("");
 	gboolean copying = job->is_told && job->state == REPORT_STATE_COPYING;
-	guint64 left = job->all_bytes - MIN(job->bytes, job->all_bytes);
-	g_autofree char *pace =
-		copying ? copywords_pace(pace_rate(&job->pace), pace_left_s(&job->pace, left))
-			: g_strdup("");
+	g_autofree char *pace = copying ? copywords_pace(p) : g_strdup("");
 	const char *state = !job->is_told ? "Starting"
 			    : w->stopping ? report_state_words(REPORT_STATE_CANCELLED)
 					  : report_state_words(job->state);

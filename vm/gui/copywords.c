@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "copywords.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "fail.h"
@@ -30,15 +31,13 @@ char *copywords_files(char **files)
 	return g_string_free(text, FALSE);
 }
 
-char *copywords_progress(guint64 bytes, guint64 all_bytes, guint64 files, guint64 all_files)
+char *copywords_progress(const struct progress *p)
 {
-	g_autofree char *done = g_format_size(bytes);
-	g_autofree char *all = g_format_size(all_bytes);
+	g_autofree char *done = g_format_size(p->bytes);
+	g_autofree char *all = g_format_size(p->total_bytes);
 
-	if (all_files == 0)
-		return g_strdup("");
-	return g_strdup_printf("%s of %s, %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " %s", done,
-		all, files, all_files, all_files == 1 ? "file" : "files");
+	return g_strdup_printf("%s of %s, %" PRIu64 " of %" PRIu64 " %s", done, all, p->files,
+		p->total_files, p->total_files == 1 ? "file" : "files");
 }
 
 static char *about(gint64 seconds)
@@ -51,12 +50,13 @@ static char *about(gint64 seconds)
 		seconds % 3600 / 60);
 }
 
-char *copywords_pace(guint64 rate, gint64 left_s)
+char *copywords_pace(const struct progress *p)
 {
-	g_autofree char *speed = g_format_size(rate);
+	gint64 left_s = progress_seconds_left(p);
+	g_autofree char *speed = g_format_size((guint64)p->bytes_per_s);
 	g_autofree char *left = left_s < 0 ? NULL : about(left_s);
 
-	if (rate == 0)
+	if (p->bytes_per_s < 1)
 		return g_strdup("");
 	if (!left)
 		return g_strdup_printf("%s/s", speed);

@@ -5,17 +5,19 @@
 
 #include <glib.h>
 
+#include "progress.h"
+
 /* "Copy" or "Move". */
 const char *copywords_verb(gboolean move);
 
 /* The names of the first of `files`, one a line, and how many there are besides. */
 char *copywords_files(char **files);
 
-/* "1.2 MB of 3.4 MB, 1 of 2 files"; "" as long as nothing is known. */
-char *copywords_progress(guint64 bytes, guint64 all_bytes, guint64 files, guint64 all_files);
+/* "1.2 MB of 3.4 MB, 1 of 2 files" */
+char *copywords_progress(const struct progress *progress);
 
-/* "1.2 MB/s, about 3 min left"; "" if the rate is 0. `left_s` may be -1: not known. */
-char *copywords_pace(guint64 rate, gint64 left_s);
+/* "1.2 MB/s, about 3 min left", as far as it is known; "" if nothing is. */
+char *copywords_pace(const struct progress *progress);
 
 /* What a VM's name must be like, for one that is not; NULL: `name` is one, or empty. Static. */
 const char *copywords_unsound(const char *name);

@@ -62,8 +62,8 @@ static void take(struct job *job, struct report *report, gint64 now_us)
 {
 	switch (report->kind) {
 	case REPORT_TOTAL:
-		job->all_bytes = report->bytes;
-		job->all_files = report->files;
+		job->is_counted = TRUE;
+		progress_start(&job->progress, report->bytes, report->files, now_us);
 		break;
 	case REPORT_CANNOT:
 		g_ptr_array_add(job->cannot, g_memdup2(report, sizeof *report));
@@ -76,9 +76,7 @@ static void take(struct job *job, struct report *report, gint64 now_us)
 			job->delivered = TRUE;
 		break;
 	case REPORT_PROGRESS:
-		job->bytes = report->bytes;
-		job->files_done = report->files;
-		pace_add(&job->pace, now_us, report->bytes);
+		progress_update(&job->progress, report->bytes, report->files, now_us);
 		break;
 	case REPORT_SKIPPED:
 		job->skipped = report->files;
@@ -110,9 +108,7 @@ void job_take(struct job *job, const char *line, gint64 now_us)
 
 double job_fraction(const struct job *job)
 {
-	if (job->all_bytes == 0)
-		return job->all_files && job->files_done >= job->all_files ? 1 : 0;
-	return MIN((double)job->bytes / (double)job->all_bytes, 1);
+	return job->is_counted ? progress_percent(&job->progress) / 100.0 : 0;
 }
 
 enum job_outcome job_outcome(const struct job *job, const struct child_end *end)

@@ -9,7 +9,7 @@
 #include <glib.h>
 
 #include "child.h"
-#include "pace.h"
+#include "progress.h"
 #include "report.h"
 
 struct job {
@@ -21,10 +21,9 @@ struct job {
 	/* What it has said. */
 	gboolean is_told;        /* there is a state */
 	enum report_state state; /* the last one */
-	guint64 bytes, all_bytes;
-	guint64 files_done, all_files;
+	gboolean is_counted;     /* there are totals in `progress` */
+	struct progress progress;
 	guint64 skipped;
-	struct pace pace;
 	GPtrArray *cannot; /* struct report: REPORT_CANNOT */
 	gboolean done;
 	gboolean delivered; /* dom0 has said so; what comes then is deleting */

@@ -40,7 +40,7 @@ struct job {
 	char *size;
 	gint timeout_s;
 	gint report_fd;
-	gboolean quiet, dry_run, keep, skip, version;
+	gboolean gui, quiet, dry_run, keep, skip, version;
 
 	struct screen screen;
 	struct reporter report;
@@ -133,6 +133,8 @@ static bool parse(struct job *job, char **argv, GError **error)
 			"SECONDS"},
 		{"report", 0, 0, G_OPTION_ARG_INT, &job->report_fd,
 			"Write to that descriptor what happens, for a program to read", "FD"},
+		{"gui", 0, 0, G_OPTION_ARG_NONE, &job->gui,
+			"In a window, which asks for the VM; as the first argument", NULL},
 		{"quiet", 'q', 0, G_OPTION_ARG_NONE, &job->quiet, "Print errors only", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &job->version, "Print the version and exit",
 			NULL},
@@ -149,6 +151,8 @@ static bool parse(struct job *job, char **argv, GError **error)
 		return vm_fail_usage(error, option_error->message);
 	if (job->version)
 		return true;
+	if (job->gui)
+		return vm_fail_usage(error, "--gui must be the first argument");
 	if (job->report_fd != NO_REPORT && !report_open(&job->report, job->report_fd, error))
 		return false;
 	return args_check_timeout(&job->timeout_s, error) && check_words(job, error);
