@@ -1271,6 +1271,22 @@ static gboolean collect_entry(gpointer key, gpointer value, gpointer data)
 	return FALSE;
 }
 
+/* What a block says to a question of that VM, or to what would become one. */
+static void answer_no(struct exchange *x, guint64 id)
+{
+	static const struct transfer_event no = {.kind = TRANSFER_EV_NO, .by_block = true};
+	/* before there is a question */
+	static const struct transfer_event cancel = {.kind = TRANSFER_EV_CANCEL, .by_block = true};
+	const struct transfer *t = exchange_find(x, id);
+
+	if (t && t->state == TRANSFER_ASKING) {
+		x->ports.asker.withdraw(x->ports.asker.ctx, id);
+		exchange_feed(x, id, &no);
+	} else {
+		exchange_feed(x, id, &cancel);
+	}
+}
+
 static void resume(struct exchange *x, struct transfer_entry *e)
 {
 	guint64 id = e->t.id;
@@ -1285,8 +1301,13 @@ static void resume(struct exchange *x, struct transfer_entry *e)
 		x->ports.blocks.resume(x->ports.blocks.ctx, &e->t);
 	if (e->t.state == TRANSFER_QUEUED && e->receiver)
 		registry_enqueue(e);
-	transfer_resume(&e->t, &x->limits.transfer, exchange_now_ms(x), &step);
-	carry_out(x, e, &step, &turn, NULL);
+	/* A record may be older than what was decided: then its sender was blocked meanwhile. */
+	if (is_question(&e->t) && is_blocked(x, e->t.sender.name)) {
+		answer_no(x, id);
+	} else {
+		transfer_resume(&e->t, &x->limits.transfer, exchange_now_ms(x), &step);
+		carry_out(x, e, &step, &turn, NULL);
+	}
 	if (receiver_died && find_entry(x, id))
 		feed_kind(x, id, TRANSFER_EV_RECEIVER_GONE);
 	if (sender_died && find_entry(x, id))
@@ -1456,21 +1477,6 @@ static gboolean collect_asked(gpointer key, gpointer value, gpointer data)
 	if (is_question(&node->entry.t) && strcmp(node->entry.t.sender.name, of->name) == 0)
 		g_array_append_val(of->ids, *(guint64 *)key);
 	return FALSE;
-}
-
-static void answer_no(struct exchange *x, guint64 id)
-{
-	static const struct transfer_event no = {.kind = TRANSFER_EV_NO, .by_block = true};
-	/* before there is a question */
-	static const struct transfer_event cancel = {.kind = TRANSFER_EV_CANCEL, .by_block = true};
-	const struct transfer *t = exchange_find(x, id);
-
-	if (t && t->state == TRANSFER_ASKING) {
-		x->ports.asker.withdraw(x->ports.asker.ctx, id);
-		exchange_feed(x, id, &no);
-	} else {
-		exchange_feed(x, id, &cancel);
-	}
 }
 
 void exchange_block(struct exchange *x, const char *name, int64_t ms)

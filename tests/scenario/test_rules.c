@@ -548,6 +548,27 @@ static void test_restart_keeps_blocks(void)
 	the_end(sim);
 }
 
+/* The record says that the question stands: what came of it had not been written down yet. */
+static void test_restart_with_an_old_record_of_a_blocked(void)
+{
+	struct sim *sim = given_host("work", "personal");
+	struct sim_request *r = given_asking(sim, "work", "personal");
+
+	sim->attach_fails = true;
+	sim_answer(sim, sim_transfer_of(sim, "work")->id, true);
+	when(sim, SIM_EV_ANSWERED);
+	then_state(sim, "work", TRANSFER_ATTACHING_IN);
+	sim_block(sim, "work", 0);
+	sim_stop(sim);
+	sim->attach_fails = false;
+	sim_start(sim);
+	g_assert_cmpuint(sim->questions->len, ==, 0);
+	sim_pass(sim, sim->limits.transfer.ask_ms);
+	then_reply(r, "error refused");
+	then_gone(sim, "work");
+	the_end(sim);
+}
+
 /* It ends when it would have, while no daemon runs and right after the start. */
 static void test_block_ends_after_a_restart(void)
 {
@@ -912,6 +933,8 @@ int main(int argc, char **argv)
 	RULE("too-many-wait", test_too_many_wait);
 	RULE("other-limits-for-questions", test_other_limits_for_questions);
 	RULE("restart-keeps-blocks", test_restart_keeps_blocks);
+	RULE("restart-with-an-old-record-of-a-blocked",
+		test_restart_with_an_old_record_of_a_blocked);
 	RULE("block-ends-after-a-restart", test_block_ends_after_a_restart);
 	RULE("block-that-cannot-be-written", test_block_that_cannot_be_written);
 	RULE("restart-while-allowed-one-is-queued", test_restart_while_allowed_one_is_queued);
