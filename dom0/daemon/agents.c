@@ -123,8 +123,10 @@ static GVariant *describe(struct agents *a, const struct asking *q)
 	g_variant_builder_add(&b, "{sv}", "can-remember", g_variant_new_boolean(q->can_remember));
 	g_variant_builder_add(&b, "{sv}", "size", g_variant_new_uint64(q->size_bytes));
 	g_variant_builder_add(&b, "{sv}", "used", g_variant_new_uint64(q->used_bytes));
-	g_variant_builder_add(
-		&b, "{sv}", "expires", g_variant_new_uint64((guint64)MAX(left_ms, 0) / 1000));
+	/* Up to the next second: it is the daemon that ends it, so that nobody is said to have
+	 * refused it. */
+	g_variant_builder_add(&b, "{sv}", "expires",
+		g_variant_new_uint64(((guint64)MAX(left_ms, 0) + 999) / 1000));
 	return g_variant_new("(ta{sv})", q->id, &b);
 }
 
