@@ -303,6 +303,17 @@ static gboolean look_whether_released(gpointer data)
 	return G_SOURCE_REMOVE;
 }
 
+/* A VM that writes into its half without pause makes each transaction over that half collide. */
+static int take_nodes(struct disk *d)
+{
+	int rc = xs_conn_transact(d->blocks->c, put_removal, d);
+
+	if (rc != -EAGAIN)
+		return rc;
+	rc = vbd_remove_front(d->blocks->c, d->vbd);
+	return rc < 0 ? rc : xs_conn_transact(d->blocks->c, put_removal, d);
+}
+
 /* The VM has let go, or is not asked: the nodes go, then blkback gives up the loop device. */
 static void remove_nodes(struct disk *d)
 {
@@ -312,7 +323,7 @@ static void remove_nodes(struct disk *d)
 	d->watch = 0;
 	d->phase = DISK_RELEASING;
 	if (d->has_nodes)
-		rc = xs_conn_transact(d->blocks->c, put_removal, d);
+		rc = take_nodes(d);
 	if (rc < 0)
 		g_warning("cannot remove the disk of domain %" PRIu32 " from xenstore: %s",
 			d->vbd.domid, g_strerror(-rc));

@@ -209,6 +209,14 @@ int vbd_remove(struct xs_conn *c, xs_transaction_t t, struct vbd v)
 	return prune(c, t, path, 2); /* device/vbd, device */
 }
 
+int vbd_remove_front(struct xs_conn *c, struct vbd v)
+{
+	char path[XS_PATH_MAX];
+
+	front_path(path, v);
+	return xs_remove(c, XBT_NULL, path);
+}
+
 int vbd_loop_number(struct xs_conn *c, struct vbd v)
 {
 	char back[XS_PATH_MAX], path[2 * XS_PATH_MAX], text[32];

@@ -45,6 +45,11 @@ int vbd_add(struct xs_conn *c, xs_transaction_t t, struct vbd vbd, const struct 
 int vbd_ask_to_close(struct xs_conn *c, xs_transaction_t t, struct vbd vbd);
 /* Removes all its nodes, and the folders that this leaves empty. */
 int vbd_remove(struct xs_conn *c, xs_transaction_t t, struct vbd vbd);
+/*
+ * Removes the VM's own half alone, at once and in no transaction, so that nothing which the VM
+ * writes there can make it fail; of what is left the VM can write nothing.
+ */
+int vbd_remove_front(struct xs_conn *c, struct vbd vbd);
 
 /* The back end's state: dom0's own node, which the VM cannot write. */
 enum vbd_state vbd_state(struct xs_conn *c, xs_transaction_t t, struct vbd vbd);

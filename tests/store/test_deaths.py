@@ -387,7 +387,7 @@ class Drivers(DeathTest):
                    f"        try: xs.write('device/vbd/{OUT}/' + key, '4')\n"
                    "        except OSError: pass\n")
         hammers = [self.work.popen(["/usr/bin/env", "python3", "-c", program,
-                                    storebox.HERE, self.work.socket_path]) for _ in range(2)]
+                                    storebox.HERE, self.work.socket_path]) for _ in range(4)]
         for hammer in hammers:
             self.assertEqual(hammer.stdout.readline(), "ready\n")
         self.box.ctl("cancel", self.wait_record(self.work, "lent")["id"])
