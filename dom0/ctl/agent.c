@@ -58,15 +58,25 @@ static void answer(struct agent *a, gboolean allow)
 	show_first(a);
 }
 
+/* "work (blue)"; "work" where dom0 has no label for it. */
+static char *named(GVariant *facts, const char *name_key, const char *label_key)
+{
+	const char *name = "?", *label = "";
+
+	g_variant_lookup(facts, name_key, "&s", &name);
+	g_variant_lookup(facts, label_key, "&s", &label);
+	return label[0] ? g_strdup_printf("%s (%s)", name, label) : g_strdup(name);
+}
+
 /* The daemon's word on the question. VM names are letters, digits and `_.+-`: it checked them. */
 static char *describe(guint64 id, GVariant *facts)
 {
-	const char *sender = "?", *receiver = "?", *kind = "files";
+	g_autofree char *sender = named(facts, "sender", "sender-label");
+	g_autofree char *receiver = named(facts, "receiver", "receiver-label");
+	const char *kind = "files";
 	guint64 size = 0, used = 0, expires = 0;
 	g_autofree char *size_text = NULL, *used_text = NULL;
 
-	g_variant_lookup(facts, "sender", "&s", &sender);
-	g_variant_lookup(facts, "receiver", "&s", &receiver);
 	g_variant_lookup(facts, "kind", "&s", &kind);
 	g_variant_lookup(facts, "size", "t", &size);
 	g_variant_lookup(facts, "used", "t", &used);

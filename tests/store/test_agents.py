@@ -53,14 +53,23 @@ class Agents(AgentTest):
     def test_yes(self):
         self.agent("--yes")
         self.assertEqual(self.wait_reply(self.work, self.send()), "ok delivered")
+        self.wait_log("Allowed.\n", "agent")
         self.assertRegex(self.box.log("agent"), r"Transfer 1: work wants to send a pendrive of "
                          r"64\.0 MiB, [0-9.]+ KiB used, to personal\. \([0-9]+ s left\) Allowed\.")
 
     def test_no(self):
         self.agent("--no")
         self.assert_error(self.wait_reply(self.work, self.send()), "refused")
-        self.assertIn(" Refused.\n", self.box.log("agent"))
+        self.wait_log(" Refused.\n", "agent")
         self.wait_nothing_left()
+
+    def test_labels(self):
+        """By their names, since a terminal need not have colours, nor its user see them."""
+        self.restart(config={"labels": {"work": "blue", "personal": "red"}})
+        self.agent("--yes")
+        self.assertEqual(self.wait_reply(self.work, self.send()), "ok delivered")
+        self.wait_log("Transfer 1: work (blue) wants to send a pendrive of ", "agent")
+        self.wait_log(", to personal (red). (", "agent")
 
     def test_one_that_comes_later_is_asked_what_waits(self):
         ident = self.send()
