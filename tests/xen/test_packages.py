@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real .debs in a box without our software: installed, and upgraded while a pendrive is lent."""
+"""The real .debs in a box without our software: installed, upgraded while a pendrive is lent, removed, purged."""
 import os
 import pathlib
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from boxcase import BoxCase, xenboxlib
+from boxcase import IMAGES, OUTGOING, BoxCase, xenboxlib
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = {"dom0": "qfilexchg-dom0", "work": "qfilexchg-vm", "personal": "qfilexchg-vm"}
@@ -95,6 +95,44 @@ class Packages(BoxCase):
         self.assertEqual(self.user("personal", "cat /mnt/incoming/before /mnt/incoming/after"), "before\nafter")
         self.unmount_incoming("personal")
         self.wait_nothing_left()
+
+    def test_removed_and_purged_while_a_pendrive_is_lent(self):
+        xenboxlib.run_parallel(self.install, ("dom0", "work"))
+        self.dom0(f"echo mine > {IMAGES}/mine; echo '# mine' > /etc/qfilexchgd/policy.d/80-mine.policy")
+        self.penctl_ok("work", "new")
+        self.write("before")
+
+        # Removed: it is said what is lent, nobody serves, and the disk works.
+        said = self.dom0("dpkg -r qfilexchg-dom0 2>&1")
+        self.assertRegex(said, r"(?m)^ +1 +lent +work ")
+        self.assertEqual(self.dom0("systemctl is-active qfilexchgd", check=False), "inactive")
+        self.assertEqual(self.dom0(f"ls {IMAGES}/*.pendrive | wc -l"), "1")
+        self.assertNotEqual(self.dom0("ls /etc/qfilexchgd/qfilexchgd.conf"), "")
+        self.write("meanwhile")
+
+        # Installed again: the new daemon knows it.
+        self.install("dom0")
+        self.assertEqual(self.state_of(1), "lent")
+        self.assertEqual(self.user("work", "cat /mnt/outgoing/before /mnt/outgoing/meanwhile"), "before\nmeanwhile")
+
+        # Purged: what is ours is gone, and nothing else. The VM's disk works until the VM lets go of it.
+        self.dom0("printf '#\\n' > /etc/qfilexchgd/policy.d/30-remembered.policy; dpkg -P qfilexchg-dom0")
+        self.assertEqual(self.dom0(f"ls {IMAGES} | grep -v lost.found"), "mine")
+        self.assertEqual(self.dom0("find /etc/qfilexchgd /run/qfilexchgd ! -type d 2>/dev/null", check=False),
+                         "/etc/qfilexchgd/policy.d/80-mine.policy")
+        self.write("afterwards")
+        self.sh("work", "echo 3 > /proc/sys/vm/drop_caches")
+        self.assertEqual(self.user("work", "cat /mnt/outgoing/before /mnt/outgoing/afterwards && umount /mnt/outgoing"),
+                         "before\nafterwards")
+        self.dom0(f"xl block-detach work {OUTGOING}")
+        self.wait_for("work", "! [ -e /dev/xvdg ]")
+        self.wait_for("dom0", "! losetup -a | grep -q pendrive", "the loop device to be freed")
+
+        # In the VM: what was added is taken out, and no more.
+        self.sh("work", "echo '/dev/mine /mnt/mine ext4 noauto 0 0' >> /etc/fstab; dpkg -P qfilexchg-vm")
+        self.assertEqual(self.sh("work", "cat /etc/fstab; ls -d /mnt/incoming /mnt/outgoing /var/lib/qubes-pendrive "
+                                         "/usr/lib/qubes 2>/dev/null || true"), "/dev/mine /mnt/mine ext4 noauto 0 0")
+        self.assertEqual(self.sh("work", "systemctl is-active qubes-pendrive-version", check=False), "inactive")
 
 
 if __name__ == "__main__":
