@@ -2,18 +2,18 @@
 /* qvm-incoming(1): what the user of a VM can do with a received pendrive. */
 #include <inttypes.h>
 #include <locale.h>
-#include <signal.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "done.h"
 #include "fail.h"
 #include "incoming.h"
+#include "progress.h"
 #include "received.h"
+#include "screen.h"
+#include "stopping.h"
 #include "take.h"
 
 #define PROGRAM "qvm-incoming"
-#define PROGRESS_INTERVAL_US 200000
 
 struct job {
 	char **words; /* none */
@@ -22,46 +22,17 @@ struct job {
 	gboolean quiet;
 	gboolean version;
 
-	bool terminal; /* progress can be drawn */
-	bool drawn;    /* there is a line of progress to be wiped */
-	gint64 drawn_us;
+	struct screen screen;
+	struct progress progress; /* of --take */
 };
-
-static volatile sig_atomic_t stop;
-
-static void on_stop(int signal_number G_GNUC_UNUSED)
-{
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	const struct sigaction action = {.sa_handler = on_stop};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
 
 /* -- what people see --------------------------------------------------------------------------- */
 
-static void wipe(struct job *job)
-{
-	if (job->drawn)
-		vm_print_error("\r\033[K");
-	job->drawn = false;
-}
-
-static void say(struct job *job, const char *words)
-{
-	wipe(job);
-	if (!job->quiet)
-		vm_print_error("%s\n", words);
-}
-
 static void on_complaint(const char *complaint, void *data)
 {
-	wipe(data);
+	struct job *job = data;
+
+	screen_wipe(&job->screen);
 	vm_print_error(PROGRAM ": %s\n", complaint);
 }
 
@@ -70,16 +41,11 @@ static void on_progress(
 {
 	struct job *job = data;
 	gint64 now_us = g_get_monotonic_time();
-	g_autofree char *copied = g_format_size(done->bytes);
-	g_autofree char *whole = g_format_size(all->bytes);
-	double percent = all->bytes ? (double)done->bytes * 100 / (double)all->bytes : 100;
 
-	if (job->quiet || !job->terminal || now_us - job->drawn_us < PROGRESS_INTERVAL_US)
-		return;
-	job->drawn_us = now_us;
-	vm_print_error("\r\033[Kcopying: %3.0f %%, %s of %s, %" PRIu64 " of %" PRIu64 " files",
-		MIN(percent, 100), copied, whole, done->files, all->files);
-	job->drawn = true;
+	if (job->progress.begun_us == 0)
+		progress_start(&job->progress, all->bytes, all->files, now_us);
+	progress_update(&job->progress, done->bytes, done->files, now_us);
+	screen_draw(&job->screen, &job->progress, now_us);
 }
 
 static char *since_text(const struct received *received)
@@ -125,7 +91,7 @@ static void tell_rest(
 	g_autofree char *shown = vm_printable(job->take, -1);
 	struct received now;
 
-	wipe(job);
+	screen_wipe(&job->screen);
 	if (result->begun)
 		vm_print_error(PROGRAM ": %" PRIu64 " of %" PRIu64
 				       " files were copied to %s; one more may be there in part\n",
@@ -138,13 +104,13 @@ static void tell_rest(
 
 static bool take(struct job *job, const struct received *received, GError **error)
 {
-	const struct take_terms terms = {&stop, on_progress, on_complaint, job};
+	const struct take_terms terms = {&stopping, on_progress, on_complaint, job};
 	struct take_result result;
 	g_autofree char *bytes = NULL;
 	g_autofree char *shown = vm_printable(job->take, -1);
 	g_autofree char *words = NULL;
 
-	catch_signals();
+	stopping_catch();
 	if (!take_all(received, job->take, &terms, &result, error)) {
 		tell_rest(job, received, &result);
 		return false;
@@ -152,7 +118,7 @@ static bool take(struct job *job, const struct received *received, GError **erro
 	bytes = g_format_size(result.done.bytes);
 	words = g_strdup_printf("%" PRIu64 " files from %s, %s, are in %s", result.done.files,
 		received_from(received), bytes, shown);
-	say(job, words);
+	screen_say(&job->screen, words);
 	return true;
 }
 
@@ -160,6 +126,7 @@ static bool run(struct job *job, GError **error)
 {
 	struct received received;
 
+	screen_open(&job->screen, job->quiet);
 	if (!received_find(&received, error))
 		return false;
 	if (job->take && !take(job, &received, error))
@@ -170,7 +137,7 @@ static bool run(struct job *job, GError **error)
 	}
 	if (!done_unmount(&received, error))
 		return false;
-	say(job, "unmounted; the pendrive goes back to dom0");
+	screen_say(&job->screen, "unmounted; the pendrive goes back to dom0");
 	return true;
 }
 
@@ -206,7 +173,7 @@ static bool parse(struct job *job, char **argv, GError **error)
 
 int main(int argc G_GNUC_UNUSED, char **argv)
 {
-	struct job job = {.terminal = isatty(STDERR_FILENO)};
+	struct job job = {0};
 	g_autoptr(GError) error = NULL;
 
 	(void)setlocale(LC_ALL, "");

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include "gui.h"
 #include "scope.h"
 #include "seqstore.h"
+#include "stopping.h"
 #include "words.h"
 
 #define PROGRAM "qvm-open-in-dvm"
@@ -46,23 +46,6 @@ struct job {
 	bool lent;          /* dom0 lent us a pendrive, which must not be forgotten on failure */
 	struct mailbox_asked lent_by, sent_by;
 };
-
-static volatile sig_atomic_t stop;
-
-static void on_stop(int signal_number G_GNUC_UNUSED)
-{
-	stop = 1;
-}
-
-/* Without SA_RESTART: a wait must end. */
-static void catch_signals(void)
-{
-	const struct sigaction action = {.sa_handler = on_stop};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
 
 /* -- what people see --------------------------------------------------------------------------- */
 
@@ -176,7 +159,7 @@ static bool on_block(const void *bytes, size_t len, void *data)
 
 	g_checksum_update(job->checksum, bytes, (gssize)len);
 	job->size_bytes += len;
-	return !stop;
+	return !stopping;
 }
 
 static bool fill(struct job *job, GError **error)
@@ -352,7 +335,7 @@ static bool carry_out(struct job *job, int *out_status, GError **error)
 	say("asking dom0 for a pendrive", job);
 	if (!lend(job, error) || !fill(job, error) || !record(job, error))
 		return false;
-	if (stop) {
+	if (stopping) {
 		end(job, SEQ_FAILED, "interrupted before it was sent");
 		g_set_error(error, VM_ERROR, VM_EXIT_INTERRUPTED,
 			"Interrupted before anything was sent");
@@ -383,7 +366,7 @@ static bool run(struct job *job, int *out_status, GError **error)
 		.reply = &job->reply,
 		.data = job,
 	};
-	catch_signals();
+	stopping_catch();
 	ok = carry_out(job, out_status, error);
 	if (!ok)
 		tidy(job);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -23,6 +22,7 @@
 #include "reporter.h"
 #include "scope.h"
 #include "screen.h"
+#include "stopping.h"
 #include "words.h"
 
 /* Where the pendrive is, as far as we know. */
@@ -57,23 +57,6 @@ struct job {
 };
 
 #define NO_REPORT (-1)
-
-static volatile sig_atomic_t stop;
-
-static void on_stop(int signal_number G_GNUC_UNUSED)
-{
-	stop = 1;
-}
-
-/* Without SA_RESTART: a wait must end. */
-static void catch_signals(void)
-{
-	const struct sigaction action = {.sa_handler = on_stop};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
 
 static bool interrupted(GError **error)
 {
@@ -200,7 +183,7 @@ static bool skip_complaints(struct job *job, GError **error)
 		return true;
 	name_complaints(job);
 	if (!job->skip && !confirm(job)) {
-		if (stop)
+		if (stopping)
 			return interrupted(error);
 		g_set_error(error, VM_ERROR, VM_EXIT_FILES,
 			"Nothing was copied, because of %u such things; go on without them with "
@@ -231,7 +214,7 @@ static bool reckon(struct job *job, GError **error)
 static bool look(struct job *job, GError **error)
 {
 	report_line(&job->report, "state scanning");
-	job->tree = tree_scan(job->words + 1, &stop);
+	job->tree = tree_scan(job->words + 1, &stopping);
 	if (job->tree->stopped)
 		return interrupted(error);
 	report_line(&job->report, "total %" PRIu64 " %" PRIu64, job->tree->bytes, job->tree->files);
@@ -290,7 +273,7 @@ static bool lend(struct job *job, GError **error)
 		.device = job->device,
 		.asked = &job->lent_by,
 		.reply = &reply,
-		.stop = &stop,
+		.stop = &stopping,
 	};
 	bool ok;
 
@@ -336,7 +319,7 @@ static bool check_room(const struct job *job, int fd, GError **error)
 
 static bool fill(struct job *job, int fd, GError **error)
 {
-	const struct copy_terms terms = {&stop, on_progress, job};
+	const struct copy_terms terms = {&stopping, on_progress, job};
 	g_autofree char *all = g_format_size(job->tree->bytes);
 	g_autofree char *words =
 		g_strdup_printf("copying %" PRIu64 " files, %s", job->tree->files, all);
@@ -396,7 +379,7 @@ static bool deliver(struct job *job, GError **error)
 		.on_wait = on_wait,
 		.asked = &job->sent_by,
 		.reply = &reply,
-		.stop = &stop,
+		.stop = &stopping,
 		.data = job,
 	};
 
@@ -430,7 +413,7 @@ static void on_kept(const char *path, const char *why, void *data)
 
 static bool delete_sources(struct job *job, GError **error)
 {
-	const struct remove_terms terms = {&stop, on_kept, job};
+	const struct remove_terms terms = {&stopping, on_kept, job};
 	struct remove_result result = {0};
 
 	report_line(&job->report, "state deleting");
@@ -537,7 +520,7 @@ static bool carry_out(struct job *job, GError **error)
 	if (!outgoing_check(error) || !lend(job, error) || !mount_and_fill(job, error) ||
 		!unmount(job, error))
 		return false;
-	if (stop)
+	if (stopping)
 		return interrupted(error);
 	if (!deliver(job, error))
 		return false;
@@ -548,7 +531,7 @@ static bool carry_out(struct job *job, GError **error)
 
 static bool run(struct job *job, GError **error)
 {
-	catch_signals();
+	stopping_catch();
 	if (!look(job, error))
 		return false;
 	if (job->dry_run) {

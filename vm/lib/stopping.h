@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Ctrl-C, SIGTERM and SIGHUP as a flag that the work looks at, so that it can end in good order. */
+#ifndef QFX_VM_STOPPING_H
+#define QFX_VM_STOPPING_H
+
+#include <signal.h>
+
+/* Not zero: one of the signals came, after stopping_catch(). */
+extern volatile sig_atomic_t stopping;
+
+/* From now on. A system call that waits is ended by them, with EINTR. */
+void stopping_catch(void);
+
+#endif
