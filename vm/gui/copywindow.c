@@ -365,34 +365,13 @@ static void on_close(struct copywindow *w)
 	}
 }
 
-static gboolean on_delete(GtkWidget *top, GdkEvent *event, gpointer data)
+static gboolean on_delete(struct copywindow *w)
 {
-	(void)top;
-	(void)event;
-	on_close(data);
-	return GDK_EVENT_STOP;
-}
-
-static gboolean on_key(GtkWidget *top, GdkEventKey *event, gpointer data)
-{
-	(void)top;
-	if (event->keyval != GDK_KEY_Escape)
-		return GDK_EVENT_PROPAGATE;
-	on_close(data);
+	on_close(w);
 	return GDK_EVENT_STOP;
 }
 
 /* ---- what is in it ---- */
-
-static GtkWidget *button_new(
-	struct copywindow *w, const char *text, void (*pressed)(struct copywindow *))
-{
-	GtkWidget *button = gtk_button_new_with_mnemonic(text);
-
-	gtk_widget_set_can_default(button, TRUE);
-	g_signal_connect_swapped(button, "clicked", G_CALLBACK(pressed), w);
-	return button;
-}
 
 /* The names used before: in the list below the entry, and as it is typed into. */
 static GtkWidget *entry_new(struct copywindow *w)
@@ -445,14 +424,14 @@ static GtkWidget *ask_new(struct copywindow *w)
 
 	widget_set_heading(heading, title, title);
 	w->hint = widget_text_new("");
-	w->start = button_new(w, w->job.move ? "_Move" : "_Copy", on_start);
+	w->start = widget_button_new(w->job.move ? "_Move" : "_Copy", G_CALLBACK(on_start), w);
 	gtk_widget_set_sensitive(w->start, FALSE);
 	gtk_style_context_add_class(gtk_widget_get_style_context(w->start), "suggested-action");
 	gtk_container_add(GTK_CONTAINER(page), heading);
 	gtk_container_add(GTK_CONTAINER(page), widget_text_new(files));
 	gtk_container_add(GTK_CONTAINER(page), destination_new(w));
 	gtk_container_add(GTK_CONTAINER(page), w->hint);
-	widget_add_buttons(page, button_new(w, "Cancel", on_close), w->start);
+	widget_add_buttons(page, widget_button_new("Cancel", G_CALLBACK(on_close), w), w->start);
 	return page;
 }
 
@@ -469,14 +448,14 @@ static GtkWidget *cannot_new(struct copywindow *w)
 		GTK_SCROLLED_WINDOW(scrolled), GTK_POLICY_NEVER, GTK_POLICY_AUTOMATIC);
 	gtk_scrolled_window_set_min_content_height(GTK_SCROLLED_WINDOW(scrolled), LIST_HEIGHT_PX);
 	gtk_container_add(GTK_CONTAINER(scrolled), w->cannot_list);
-	w->cannot_cancel = button_new(w, "Cancel", on_close);
+	w->cannot_cancel = widget_button_new("Cancel", G_CALLBACK(on_close), w);
 	gtk_container_add(GTK_CONTAINER(page), w->cannot_title);
 	gtk_box_pack_start(GTK_BOX(page), scrolled, TRUE, TRUE, 0);
 	gtk_container_add(GTK_CONTAINER(page),
 		widget_text_new(
 			"Nothing was copied yet. An archive made with tar can carry them."));
-	widget_add_buttons(
-		page, w->cannot_cancel, button_new(w, "_Skip these and copy the rest", on_skip));
+	widget_add_buttons(page, w->cannot_cancel,
+		widget_button_new("_Skip these and copy the rest", G_CALLBACK(on_skip), w));
 	return page;
 }
 
@@ -491,7 +470,7 @@ static GtkWidget *run_new(struct copywindow *w)
 	w->progress = widget_text_new("");
 	w->pace = widget_text_new("");
 	gtk_style_context_add_class(gtk_widget_get_style_context(w->pace), "dim-label");
-	w->cancel = button_new(w, "Cancel", on_stop);
+	w->cancel = widget_button_new("Cancel", G_CALLBACK(on_stop), w);
 	gtk_container_add(GTK_CONTAINER(page), w->run_title);
 	gtk_container_add(GTK_CONTAINER(page), w->state);
 	gtk_container_add(GTK_CONTAINER(page), w->bar);
@@ -509,11 +488,11 @@ static GtkWidget *end_new(struct copywindow *w)
 	w->end_text = widget_text_new("");
 	gtk_label_set_selectable(GTK_LABEL(w->end_text), TRUE);
 	gtk_widget_set_no_show_all(w->end_text, TRUE);
-	w->again = button_new(w, "_Try again", on_again);
+	w->again = widget_button_new("_Try again", G_CALLBACK(on_again), w);
 	gtk_widget_set_no_show_all(w->again, TRUE);
 	gtk_container_add(GTK_CONTAINER(page), w->end_title);
 	gtk_container_add(GTK_CONTAINER(page), w->end_text);
-	widget_add_buttons(page, w->again, button_new(w, "_Close", on_close));
+	widget_add_buttons(page, w->again, widget_button_new("_Close", G_CALLBACK(on_close), w));
 	return page;
 }
 
@@ -542,17 +521,11 @@ struct copywindow *copywindow_create(GtkApplication *application, gboolean move,
 	job_init(&w->job, move, files);
 	w->history = history_default_path();
 	w->status = VM_EXIT_INTERRUPTED; /* closed before anything was done */
-	w->top = gtk_application_window_new(application);
-	gtk_window_set_title(
-		GTK_WINDOW(w->top), move ? "Move to another VM" : "Copy to another VM");
-	gtk_window_set_icon_name(GTK_WINDOW(w->top), "drive-removable-media");
-	gtk_window_set_position(GTK_WINDOW(w->top), GTK_WIN_POS_CENTER);
 	w->stack = stack_new(w);
-	gtk_container_add(GTK_CONTAINER(w->top), w->stack);
-	g_signal_connect(w->top, "delete-event", G_CALLBACK(on_delete), w);
-	g_signal_connect(w->top, "key-press-event", G_CALLBACK(on_key), w);
+	w->top = widget_window_new(
+		application, move ? "Move to another VM" : "Copy to another VM", w->stack);
+	g_signal_connect_swapped(w->top, "delete-event", G_CALLBACK(on_delete), w);
 	g_signal_connect(w->top, "destroy", G_CALLBACK(gtk_widget_destroyed), &w->top);
-	gtk_widget_show_all(w->stack);
 	turn_to(w, PAGE_ASK);
 	gtk_widget_show(w->top);
 	return w;

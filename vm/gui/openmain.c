@@ -3,17 +3,13 @@
  * qvm-open-in-dvm-gui: what file managers start to open files in DisposableVMs. A VM has one slot
  * for pendrives that it sends, so of several files each is begun when the one before is open.
  */
-#include <glib-unix.h>
-#include <gtk/gtk.h>
-
 #include "fail.h"
+#include "frame.h"
 #include "openwindow.h"
-
-#define PROGRAM "qvm-open-in-dvm-gui"
 
 struct gui {
 	GtkApplication *application;
-	gboolean view, version;
+	gboolean view;
 	char **files;
 	guint next;      /* the first of the files that was not begun */
 	guint idle;      /* begins it; 0: nobody waits */
@@ -56,89 +52,53 @@ static void on_finished(void *ctx, struct openwindow *window, int status)
 		g_application_quit(G_APPLICATION(gui->application));
 }
 
-static gboolean on_signal(gpointer data)
-{
-	g_application_quit(G_APPLICATION(((struct gui *)data)->application));
-	return G_SOURCE_CONTINUE;
-}
-
-/* Windows come and go meanwhile. */
-static void on_activate(GApplication *application, gpointer data)
-{
-	g_application_hold(application);
-	begin_soon(data);
-}
-
 static void free_window(gpointer window)
 {
 	openwindow_destroy(window);
 }
 
-static int run(struct gui *gui)
+static void on_start(void *ctx, GtkApplication *application, gboolean view, char **files)
 {
-	guint signals[] = {
-		g_unix_signal_add(SIGINT, on_signal, gui),
-		g_unix_signal_add(SIGTERM, on_signal, gui),
-		g_unix_signal_add(SIGHUP, on_signal, gui),
-	};
-	int status;
+	struct gui *gui = ctx;
 
-	gui->application = gtk_application_new(NULL, G_APPLICATION_NON_UNIQUE);
-	gui->open = g_ptr_array_new_with_free_func(free_window);
-	g_signal_connect(gui->application, "activate", G_CALLBACK(on_activate), gui);
-	status = g_application_run(G_APPLICATION(gui->application), 0, NULL);
-	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
-		g_source_remove(signals[i]);
-	g_clear_handle_id(&gui->idle, g_source_remove);
-	g_ptr_array_unref(gui->open);
-	g_object_unref(gui->application);
-	return status ? status : gui->status;
+	*gui = (struct gui){
+		.application = application,
+		.view = view,
+		.files = files,
+		.open = g_ptr_array_new_with_free_func(free_window),
+	};
+	/* Windows come and go meanwhile. */
+	g_application_hold(G_APPLICATION(application));
+	begin_soon(gui);
 }
 
-static gboolean parse(struct gui *gui, int *argc, char ***argv)
+static void on_signal(void *ctx)
 {
-	const GOptionEntry entries[] = {
-		{"view-only", 0, 0, G_OPTION_ARG_NONE, &gui->view,
-			"Look at the files; nothing comes back", NULL},
-		{"version", 0, 0, G_OPTION_ARG_NONE, &gui->version, "Print the version and exit",
-			NULL},
-		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &gui->files, NULL,
-			"FILE..."},
-		{0},
-	};
-	g_autoptr(GOptionContext) options = g_option_context_new(NULL);
-	g_autoptr(GError) error = NULL;
+	const struct gui *gui = ctx;
 
-	g_option_context_set_summary(options, "Opens files in DisposableVMs, with a window.");
-	g_option_context_add_main_entries(options, entries, NULL);
-	g_option_context_add_group(options, gtk_get_option_group(FALSE));
-	if (!g_option_context_parse(options, argc, argv, &error))
-		g_printerr(PROGRAM ": %s\n", error->message);
-	else if (gui->version || gui->files)
-		return TRUE;
-	else
-		g_printerr(PROGRAM ": say which files\n");
-	return FALSE;
+	g_application_quit(G_APPLICATION(gui->application));
+}
+
+static int on_end(void *ctx, int status)
+{
+	struct gui *gui = ctx;
+
+	g_clear_handle_id(&gui->idle, g_source_remove);
+	g_ptr_array_unref(gui->open);
+	return status ? status : gui->status;
 }
 
 int main(int argc, char **argv)
 {
 	struct gui gui = {0};
-	int status = VM_EXIT_USAGE;
+	const struct frame_words words = {
+		.program = "qvm-open-in-dvm-gui",
+		.summary = "Opens files in DisposableVMs, with a window.",
+		.option = "view-only",
+		.option_help = "Look at the files; nothing comes back",
+		.instead = "qvm-open-in-dvm FILE",
+	};
+	const struct frame_events events = {&gui, on_start, on_signal, on_end};
 
-	g_set_prgname(PROGRAM);
-	if (parse(&gui, &argc, &argv)) {
-		if (gui.version) {
-			g_print(PROGRAM " " QFX_VERSION "\n");
-			status = VM_EXIT_OK;
-		} else if (!gtk_init_check(&argc, &argv)) {
-			g_printerr(PROGRAM ": there is no display; without a window it is "
-					   "`qvm-open-in-dvm FILE`\n");
-			status = VM_EXIT_FAILED;
-		} else {
-			status = run(&gui);
-		}
-	}
-	g_strfreev(gui.files);
-	return status;
+	return frame_main(&words, &events, argc, argv);
 }

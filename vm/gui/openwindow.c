@@ -102,33 +102,13 @@ static void on_cancel(struct openwindow *w)
 	child_interrupt(w->child);
 }
 
-static gboolean on_delete(GtkWidget *top, GdkEvent *event, gpointer data)
+static gboolean on_delete(struct openwindow *w)
 {
-	(void)top;
-	(void)event;
-	on_close(data);
-	return GDK_EVENT_STOP;
-}
-
-static gboolean on_key(GtkWidget *top, GdkEventKey *event, gpointer data)
-{
-	(void)top;
-	if (event->keyval != GDK_KEY_Escape)
-		return GDK_EVENT_PROPAGATE;
-	on_close(data);
+	on_close(w);
 	return GDK_EVENT_STOP;
 }
 
 /* ---- life ---- */
-
-static GtkWidget *button_new(
-	struct openwindow *w, const char *text, void (*pressed)(struct openwindow *))
-{
-	GtkWidget *button = gtk_button_new_with_mnemonic(text);
-
-	g_signal_connect_swapped(button, "clicked", G_CALLBACK(pressed), w);
-	return button;
-}
 
 static GtkWidget *content_new(struct openwindow *w)
 {
@@ -137,9 +117,8 @@ static GtkWidget *content_new(struct openwindow *w)
 	w->title = widget_heading_new();
 	w->text = widget_text_new("");
 	gtk_label_set_selectable(GTK_LABEL(w->text), TRUE);
-	w->cancel = button_new(w, "Cancel", on_cancel);
-	w->close = button_new(w, "_Hide", on_close);
-	gtk_button_set_use_underline(GTK_BUTTON(w->close), TRUE);
+	w->cancel = widget_button_new("Cancel", G_CALLBACK(on_cancel), w);
+	w->close = widget_button_new("_Hide", G_CALLBACK(on_close), w);
 	gtk_container_add(GTK_CONTAINER(page), w->title);
 	gtk_container_add(GTK_CONTAINER(page), w->text);
 	widget_add_buttons(page, w->cancel, w->close);
@@ -179,14 +158,8 @@ struct openwindow *openwindow_create(GtkApplication *application, const char *fi
 	w->name = vm_printable(name, -1);
 	w->view = view;
 	w->last_line = g_strdup("");
-	w->top = gtk_application_window_new(application);
-	gtk_window_set_title(GTK_WINDOW(w->top), "DisposableVM");
-	gtk_window_set_icon_name(GTK_WINDOW(w->top), "drive-removable-media");
-	gtk_window_set_position(GTK_WINDOW(w->top), GTK_WIN_POS_CENTER);
-	gtk_container_add(GTK_CONTAINER(w->top), content_new(w));
-	g_signal_connect(w->top, "delete-event", G_CALLBACK(on_delete), w);
-	g_signal_connect(w->top, "key-press-event", G_CALLBACK(on_key), w);
-	gtk_widget_show_all(gtk_bin_get_child(GTK_BIN(w->top)));
+	w->top = widget_window_new(application, "DisposableVM", content_new(w));
+	g_signal_connect_swapped(w->top, "delete-event", G_CALLBACK(on_delete), w);
 	gtk_widget_grab_focus(w->title);
 	start(w, file);
 	if (!w->child)

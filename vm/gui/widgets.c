@@ -70,6 +70,15 @@ GtkWidget *widget_page_new(void)
 	return page;
 }
 
+GtkWidget *widget_button_new(const char *text, GCallback pressed, gpointer ctx)
+{
+	GtkWidget *button = gtk_button_new_with_mnemonic(text);
+
+	gtk_widget_set_can_default(button, TRUE);
+	g_signal_connect_swapped(button, "clicked", pressed, ctx);
+	return button;
+}
+
 void widget_add_buttons(GtkWidget *page, GtkWidget *first, GtkWidget *last)
 {
 	GtkWidget *row = gtk_button_box_new(GTK_ORIENTATION_HORIZONTAL);
@@ -80,4 +89,25 @@ void widget_add_buttons(GtkWidget *page, GtkWidget *first, GtkWidget *last)
 	if (last)
 		gtk_container_add(GTK_CONTAINER(row), last);
 	gtk_box_pack_end(GTK_BOX(page), row, FALSE, FALSE, 0);
+}
+
+static gboolean on_key(GtkWidget *top, GdkEventKey *event)
+{
+	if (event->keyval != GDK_KEY_Escape)
+		return GDK_EVENT_PROPAGATE;
+	gtk_window_close(GTK_WINDOW(top));
+	return GDK_EVENT_STOP;
+}
+
+GtkWidget *widget_window_new(GtkApplication *application, const char *title, GtkWidget *content)
+{
+	GtkWidget *top = gtk_application_window_new(application);
+
+	gtk_window_set_title(GTK_WINDOW(top), title);
+	gtk_window_set_icon_name(GTK_WINDOW(top), "drive-removable-media");
+	gtk_window_set_position(GTK_WINDOW(top), GTK_WIN_POS_CENTER);
+	gtk_container_add(GTK_CONTAINER(top), content);
+	g_signal_connect(top, "key-press-event", G_CALLBACK(on_key), NULL);
+	gtk_widget_show_all(content);
+	return top;
 }

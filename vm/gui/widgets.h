@@ -23,7 +23,14 @@ void widget_set_heading(GtkWidget *heading, const char *text, const char *spoken
 /* A column with a margin. */
 GtkWidget *widget_page_new(void);
 
+/* `pressed` gets `ctx` alone. It may become the window's default. */
+GtkWidget *widget_button_new(const char *text, GCallback pressed, gpointer ctx);
+
 /* At the end of a page, to the right; `last` may be NULL. */
 void widget_add_buttons(GtkWidget *page, GtkWidget *first, GtkWidget *last);
+
+/* With `content` in it, not shown yet. Escape is what the close button of its frame is:
+ * delete-event. */
+GtkWidget *widget_window_new(GtkApplication *application, const char *title, GtkWidget *content);
 
 #endif
