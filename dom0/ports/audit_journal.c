@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #define G_LOG_DOMAIN "qfilexchgd"
-/* Ours are the fields alone: where in the code they are sent from says nothing. */
-#define SD_JOURNAL_SUPPRESS_LOCATION
 #include "audit_journal.h"
 
-#include <string.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
-
 #include "audit_fields.h"
+#include "journal.h"
 
 struct audit_journal {
 	gboolean names;
@@ -18,12 +13,8 @@ static void write_entry(void *ctx, const struct audit_entry *entry)
 {
 	const struct audit_journal *j = ctx;
 	g_autoptr(GPtrArray) fields = audit_fields(entry, j->names);
-	g_autofree struct iovec *iov = g_new(struct iovec, fields->len);
-	int rc;
+	int rc = journal_send(fields);
 
-	for (guint i = 0; i < fields->len; i++)
-		iov[i] = (struct iovec){fields->pdata[i], strlen(fields->pdata[i])};
-	rc = sd_journal_sendv(iov, (int)fields->len);
 	if (rc < 0)
 		g_warning("cannot write the history into the journal: %s; this is missing there: "
 			  "%s",
