@@ -304,6 +304,17 @@ class GivenBack(CopyTest):
         self.assertIn("could not be made on the pendrive", self.run_tool(FAILED, "qvm-copy-to-vm", "personal", "tree"))
         self.wait_nothing_left()
 
+    def test_another_pendrive_is_left_alone(self):
+        """When the first one is taken back another program has the slot: there is nothing to give back, nor to say."""
+        child = self.start_tool("qvm-copy-to-vm", "personal", "tree")
+        number = self.wait_record(self.work, "asking")["id"]
+        self.lend(self.work)
+        self.box.ctl("cancel", number)
+        err = self.end(child, ERROR)
+        self.assertRegex(err, r"\nqvm-copy-to-vm: refused; [^\n]*\n\Z")
+        storebox.until(lambda: [record.get("state") for record in self.records().values()] == ["lent"],
+                       "the other's to be left")
+
     def test_no_answer_in_time(self):
         """Nobody waits any more, so nobody is asked any more."""
         err = self.run_tool(NO_ANSWER, "qvm-copy-to-vm", "-t", "1", "personal", "tree")

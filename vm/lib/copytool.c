@@ -368,6 +368,16 @@ static bool on_wait(const struct reply *reply, void *data)
 	return true;
 }
 
+/*
+ * Only a `send` that was not even begun leaves the pendrive ours. That there is a device in the
+ * slot says nothing: while ours is asked about, another program may have got one of its own there.
+ */
+static bool is_still_lent(enum qpen_error error)
+{
+	return error == QPEN_ERROR_SELF || error == QPEN_ERROR_BUSY ||
+	       error == QPEN_ERROR_BAD_REQUEST;
+}
+
 static bool deliver(struct job *job, GError **error)
 {
 	const struct request request = {.verb = REQUEST_SEND, .dest = job->words[0]};
@@ -389,9 +399,7 @@ static bool deliver(struct job *job, GError **error)
 		return true;
 	}
 	if (reply.kind == REPLY_ERROR)
-		/* After a request that could not be served at all it is still ours. */
-		job->holding =
-			g_file_test(job->device, G_FILE_TEST_EXISTS) ? HOLDING_LENT : HOLDING_NONE;
+		job->holding = is_still_lent(reply.error) ? HOLDING_LENT : HOLDING_NONE;
 	else if (job->sent_by.taken)
 		job->holding = HOLDING_SENT;
 	return false;
