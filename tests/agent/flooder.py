@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A VM that asks without end: flooder.py SOCKET DEST SECONDS SENDS_PER_SECOND
 
-Writes requests into its mailbox without waiting for an answer, two `send` and one `new` in turn, so that it
-has something to send as often as it is let. Says at the end how many of each xenstore took, and in how many
-seconds.
+Writes requests into its mailbox without waiting for an answer, two `send` to one `new`, so that it has something
+to send as often as it is let. In no order: the daemon looks at times of its own, and must not find the same word
+at each of them. Ends after so many seconds, but not before its standard input was closed, and says then how many of
+each xenstore took, and in how many seconds.
 """
 import json
+import random
+import select
 import socket
 import struct
 import sys
@@ -22,7 +25,7 @@ def batch(number, dest):
     messages = []
     for i in range(BATCH_SENDS):
         ident = number * BATCH_SENDS + i
-        texts = [f"send {dest} #s{ident}"] + ([f"new #n{ident}"] if i % 2 else [])
+        texts = [f"send {dest} #s{ident}"] + ([f"new #n{ident}"] if random.random() < 0.5 else [])
         for text in texts:
             body = b"device/qpen\0" + text.encode()
             messages.append(HEADER.pack(WRITE, 1, 0, len(body)) + body)
@@ -38,6 +41,10 @@ def read_replies(stream, count):
             raise SystemExit(f"xenstored answers {kind}: {body}")
 
 
+def let_go():
+    return bool(select.select([sys.stdin], [], [], 0)[0])  # nothing is ever written to it
+
+
 def main():
     path, dest, seconds, rate = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -45,7 +52,7 @@ def main():
     stream = link.makefile("rb")
     began = time.monotonic()
     sends = writes = number = 0
-    while time.monotonic() < began + seconds:
+    while time.monotonic() < began + seconds or not let_go():
         messages, count = batch(number, dest)
         link.sendall(messages)
         read_replies(stream, count)
