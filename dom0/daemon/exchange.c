@@ -16,7 +16,7 @@
 #define NAMES_REFRESH_MS 10000
 
 static void take_mail(struct exchange *x, struct vm_node *node);
-static int update_vms(struct exchange *x, gboolean open_mailboxes);
+static int update_vms(struct exchange *x, gboolean open_mailboxes, gboolean all);
 
 static gint compare_ids(gconstpointer a, gconstpointer b, gpointer unused)
 {
@@ -428,7 +428,7 @@ void exchange_tell_ready(struct exchange *x, guint64 id, const struct vm_id *rec
 	struct vm_node *node = exchange_same_vm(x, receiver);
 
 	if (!node) {
-		update_vms(x, TRUE);
+		update_vms(x, TRUE, TRUE);
 		node = exchange_same_vm(x, receiver);
 		e = find_entry(x, id);
 	}
@@ -449,8 +449,11 @@ static gboolean is_missing(gpointer domid, gpointer value, gpointer running)
 	return !g_hash_table_contains(running, domid);
 }
 
-/* Brings the known VMs into agreement with the running ones. */
-static int update_vms(struct exchange *x, gboolean open_mailboxes)
+/*
+ * Brings the known VMs into agreement with the running ones. `all`: also whether each known one is
+ * still who it was, which asks xenstore about every VM there is; else only about new ones.
+ */
+static int update_vms(struct exchange *x, gboolean open_mailboxes, gboolean all)
 {
 	g_autofree guint32 *domids = NULL;
 	g_autoptr(GHashTable) running = g_hash_table_new(NULL, NULL);
@@ -472,7 +475,7 @@ static int update_vms(struct exchange *x, gboolean open_mailboxes)
 	for (size_t i = 0; i < n; i++) {
 		struct vm_node *node = find_vm(x, domids[i]);
 
-		if (node && still_there(x, node))
+		if (node && (!all || still_there(x, node)))
 			continue;
 		if (!find_vm(x, domids[i]) && vm_appeared(x, domids[i]) && open_mailboxes)
 			open_mailbox(x, domids[i]);
@@ -504,7 +507,7 @@ static struct vm_node *resolve(struct exchange *x, const char *name)
 	if (node || exchange_now_ms(x) < x->names_fresh_ms + NAMES_REFRESH_MS)
 		return node;
 	x->names_fresh_ms = exchange_now_ms(x);
-	update_vms(x, TRUE);
+	update_vms(x, TRUE, TRUE);
 	return find_named(x, name);
 }
 
@@ -1001,6 +1004,8 @@ static void take_mail(struct exchange *x, struct vm_node *node)
 	if (rc == -ENOENT) {
 		if (still_there(x, node))
 			open_mailbox(x, domid);
+		else
+			update_vms(x, TRUE, FALSE); /* its number may be another's */
 		return;
 	}
 	if (rc < 0) {
@@ -1032,9 +1037,14 @@ static void take_mail(struct exchange *x, struct vm_node *node)
 
 /* ---- the ports' events ---- */
 
+/*
+ * With many VMs one comes or goes often, and the others are none of its business: who they are is
+ * looked at when they ask, and in the transaction that gives them a disk. One that goes takes its
+ * mailbox with it, which shows even when another one has its number by now.
+ */
 static void on_domains_changed(void *ctx)
 {
-	update_vms(ctx, TRUE);
+	update_vms(ctx, TRUE, FALSE);
 	disposables_look(ctx);
 }
 
@@ -1342,7 +1352,7 @@ static void recover(struct exchange *x)
 int exchange_start(struct exchange *x)
 {
 	g_autoptr(GList) domids = NULL;
-	int rc = update_vms(x, FALSE);
+	int rc = update_vms(x, FALSE, FALSE);
 
 	if (rc < 0)
 		return rc;

@@ -146,6 +146,18 @@ static int make_mailbox(struct xs_conn *c, xs_transaction_t t, void *arg)
 	return xs_make_node(c, t, path, m->domid, XS_PERM_READ);
 }
 
+/* A former daemon made it. Only reads: with many VMs each write costs xenstored a great deal. */
+static bool has_mailbox(struct xs_conn *c, uint32_t domid)
+{
+	char path[XS_PATH_MAX];
+
+	domain_path(path, domid, QPEN_KEY_REQUEST);
+	if (!xs_is_node(c, XBT_NULL, path, domid, XS_PERM_READ | XS_PERM_WRITE))
+		return false;
+	domain_path(path, domid, QPEN_KEY_REPLY);
+	return xs_is_node(c, XBT_NULL, path, domid, XS_PERM_READ);
+}
+
 /* The replies that a former daemon left: they count as finished. */
 static void find_old_replies(struct mailbox *m)
 {
@@ -166,7 +178,7 @@ static int open_mailbox(void *ctx, uint32_t domid)
 	struct store_xs *s = ctx;
 	struct mailbox *m = g_hash_table_lookup(s->mailboxes, GUINT_TO_POINTER(domid));
 	char path[XS_PATH_MAX];
-	int rc;
+	int rc = 0;
 
 	if (m)
 		return xs_conn_transact(s->c, make_mailbox, m);
@@ -174,7 +186,8 @@ static int open_mailbox(void *ctx, uint32_t domid)
 	m->store = s;
 	m->domid = domid;
 	g_queue_init(&m->finished);
-	rc = xs_conn_transact(s->c, make_mailbox, m);
+	if (!has_mailbox(s->c, domid))
+		rc = xs_conn_transact(s->c, make_mailbox, m);
 	if (rc == 0) {
 		find_old_replies(m);
 		domain_path(path, domid, QPEN_KEY_REQUEST);

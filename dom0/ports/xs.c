@@ -226,6 +226,20 @@ int xs_make_node(
 	return xs_set_permissions(c->xs, t, path, perms, domid == 0 ? 1 : 2) ? 0 : -errno;
 }
 
+bool xs_is_node(
+	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access)
+{
+	unsigned n = 0;
+	struct xs_permissions *perms = xs_get_permissions(c->xs, t, path, &n);
+	bool is = perms && n == 2 && perms[0].id == 0 &&
+		  (perms[0].perms & (XS_PERM_READ | XS_PERM_WRITE)) == XS_PERM_NONE &&
+		  perms[1].id == domid &&
+		  (perms[1].perms & (XS_PERM_READ | XS_PERM_WRITE)) == access;
+
+	free(perms);
+	return is;
+}
+
 int xs_make_guest_node(struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid)
 {
 	struct xs_permissions perms[] = {

@@ -51,6 +51,9 @@ bool xs_exists(struct xs_conn *c, xs_transaction_t t, const char *path);
  * else. */
 int xs_make_node(
 	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access);
+/* Whether there is such a node with just the permissions that xs_make_node gives. */
+bool xs_is_node(
+	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access);
 /* A node that `domid` owns and dom0 may read: a front end's folder. */
 int xs_make_guest_node(struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid);
 /* The names of a node's children, to be freed with free(); *n is 0 when there is no such node. */

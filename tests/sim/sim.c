@@ -800,7 +800,6 @@ void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned)
 {
 	sim_trace(sim, "VM %s, domain %u, stops", vm->id.name, vm->id.domid);
 	vm->running = false;
-	vm->has_mailbox = false;
 	vm->mail_len = 0;
 	vm->mail_read = false;
 	for (guint i = 0; cleaned && i < sim->disks->len; i++) {
@@ -809,6 +808,10 @@ void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned)
 		if (disk->vm == vm)
 			sim_take_disk(sim, disk);
 	}
+	/* Its part of xenstore goes, and whoever watches something in it sees that. */
+	if (vm->has_mailbox && vm->listening)
+		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+	vm->has_mailbox = false;
 	sim_push(sim, SIM_EV_DOMAINS, 0);
 }
 

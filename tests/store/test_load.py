@@ -4,7 +4,9 @@
 import os
 import random
 import re
+import signal
 import time
+import unittest.mock
 
 import storebox
 
@@ -133,6 +135,64 @@ class Ring(storebox.DaemonTest):
         for client in clients:
             self.assertEqual(client.answers, ["ok xvdg", "ok delivered"], client.vm)
         self.give_back(vms)
+
+
+class Others(storebox.DaemonTest):
+    """What one VM does is no work over the others; xenstored's own account tells."""
+
+    def setUp(self):
+        with unittest.mock.patch.dict(os.environ, QFX_STORE_TRACE="1"):
+            super().setUp()
+        for vm in self.vms:
+            vm.wait_mailbox()
+
+    def traced_since(self, start, verbs, paths):
+        return [line for line in self.box.log("trace")[start:].splitlines()
+                if line.startswith("IN ") and any(f" {verb} (" in line for verb in verbs)
+                and any(f"({path}" in line for path in paths)]
+
+    def test_a_vm_that_comes_or_goes(self):
+        """Nothing is read of those that were there, and the new one is served."""
+        self.assert_serves(self.other)  # its mailbox's own events are over
+        start = len(self.box.log("trace"))
+        late = self.box.create_vm("late")
+        self.assert_serves(late)
+        late.destroy()
+        self.box.create_vm("later").wait_mailbox()
+        others = [f"{vm.path}/" for vm in self.vms]
+        self.assertNotEqual(self.traced_since(start, ["READ"], [f"{late.path}/vm"]), [])
+        self.assertEqual(self.traced_since(start, ["READ", "WRITE", "MKDIR", "SET_PERMS"], others), [])
+
+    def test_a_restart(self):
+        """The mailboxes are found as they were left, and none is written anew."""
+        nodes = [f"{vm.path}/device/qpen" for vm in self.vms]
+        self.assertNotEqual(self.traced_since(0, ["MKDIR"], nodes), [])
+        start = len(self.box.log("trace"))
+        self.restart()
+        self.assertEqual(self.traced_since(start, ["WRITE", "MKDIR", "SET_PERMS"], nodes), [])
+        self.assert_serves(self.work)
+
+    def test_a_restart_over_a_mailbox_that_others_may_read(self):
+        node = f"{self.work.path}/device/qpen"
+        self.restart_after(lambda: self.box.dom0.set_perms(node, "r0", f"b{self.work.domid}"))
+        self.assertEqual(self.box.dom0.get_perms(node), ["n0", f"b{self.work.domid}"])
+
+    def restart_after(self, action):
+        self.box.daemon.stop()
+        action()
+        self.start()
+
+    def test_a_number_that_is_another_vms_when_the_daemon_looks(self):
+        self.box.start_agent("--yes")
+        self.lend(self.work)
+        os.kill(self.box.daemon.pid, signal.SIGSTOP)
+        self.work.destroy()
+        new = self.box.create_vm("new", domid=self.work.domid)
+        os.kill(self.box.daemon.pid, signal.SIGCONT)
+        new.wait_mailbox()
+        self.assert_error(self.ask(new, "umount"), "no-pendrive")
+        self.wait_nothing_left()
+        self.deliver(new, self.personal)
 
 
 class Flood(storebox.DaemonTest):
