@@ -25,7 +25,7 @@ AGENT = BUILD / "dom0/agent/qfilexchg-agent"
 XML = TOP / "dom0/daemon/org.qubes.FileExchange1.xml"
 NAME = "org.qubes.FileExchange1"
 PATH = "/org/qubes/FileExchange1"
-DEADLINE_S = float(os.environ.get("QFX_DEADLINE", "30"))
+DEADLINE_S = float(os.environ.get("QFX_DEADLINE", "120"))
 SCREEN = (1280, 1024)
 
 SYSTEM_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"

@@ -18,7 +18,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("QFX_BUILD", TOP / "build/dev"))
 QVM_INCOMING = BUILD / "vm/qvm-incoming"
 INCOMING = pathlib.Path("/mnt/incoming")
-DEADLINE_S = float(os.environ.get("QFX_DEADLINE", "60"))
+DEADLINE_S = float(os.environ.get("QFX_DEADLINE", "120"))
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 

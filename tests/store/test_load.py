@@ -65,7 +65,7 @@ class Ring(storebox.DaemonTest):
             disturb()
             return all(client.is_done() for client in clients)
 
-        storebox.until(all_done, f"all clients to end (QFX_SEED={self.seed})", timeout=60)
+        storebox.until(all_done, f"all clients to end (QFX_SEED={self.seed})", timeout=300)
 
     def give_back(self, vms):
         """The receivers unmount until nothing is left."""
@@ -76,7 +76,7 @@ class Ring(storebox.DaemonTest):
                     vm.xs.write("device/qpen", "umount")
             return not self.records()
 
-        storebox.until(nothing_left, "all to be given back", timeout=60)
+        storebox.until(nothing_left, "all to be given back", timeout=300)
         self.wait_nothing_left()
 
     def test_a_hundred_at_once(self):

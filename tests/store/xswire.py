@@ -18,7 +18,7 @@ import struct
 import time
 
 # A reply or an event is waited for this long; only a failing test ever waits to the end.
-DEADLINE_S = float(os.environ.get("QFX_STORE_DEADLINE", "30"))
+DEADLINE_S = float(os.environ.get("QFX_STORE_DEADLINE", "120"))
 
 DIRECTORY, READ, GET_PERMS, WATCH, UNWATCH, TX_START, TX_END, INTRODUCE, RELEASE, \
     GET_DOMAIN_PATH, WRITE, MKDIR, RM, SET_PERMS, WATCH_EVENT, ERROR, IS_INTRODUCED = range(1, 18)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "xenbox"))
 
 import xenboxlib  # noqa: E402 (found by the line above)
 
-WAIT_S = 120
+WAIT_S = 300
 COPY_S = 600
 PENCTL = "/usr/lib/qubes/qubes_penctl"
 IMAGES = "/var/lib/qfilexchgd"

@@ -26,7 +26,7 @@ from .util import BoxError
 __all__ = ["Box", "BoxError", "Popen", "Result"]
 
 # How long a VM's agent may take to answer: it may be booting, or the machine busy.
-WAIT_S = 120
+WAIT_S = 300
 
 
 @dataclasses.dataclass
