@@ -131,7 +131,11 @@ static void refuse_now(struct stepping *s)
 	discard(s, false);
 }
 
-/* `until_ms`: when the question would have expired, had it been left unanswered. */
+/*
+ * `until_ms`: when the question would have expired, had it been left unanswered. The image stays as
+ * long: its sender could tell from the room that it leaves, or from a removal that is over already,
+ * that there was an answer.
+ */
 static void refuse(struct stepping *s, int64_t until_ms)
 {
 	if (!s->limits->hide_refusals || !s->t->to_sender.pending) {
@@ -140,8 +144,6 @@ static void refuse(struct stepping *s, int64_t until_ms)
 	}
 	s->t->state = TRANSFER_REFUSING;
 	s->t->deadline_ms = until_ms;
-	if (!s->t->removed)
-		add(s, TRANSFER_ACT_REMOVE);
 }
 
 static void take_back(struct stepping *s)
@@ -769,9 +771,6 @@ static void in_taking_back(struct stepping *s, const struct transfer_event *ev)
 static void in_refusing(struct stepping *s, const struct transfer_event *ev)
 {
 	switch (ev->kind) {
-	case TRANSFER_EV_REMOVED:
-		s->t->removed = true;
-		return;
 	case TRANSFER_EV_DEADLINE:
 		refuse_now(s);
 		return;
@@ -797,6 +796,7 @@ static void in_refusing(struct stepping *s, const struct transfer_event *ev)
 	case TRANSFER_EV_VM_READY:
 	case TRANSFER_EV_VM_FAILED:
 	case TRANSFER_EV_CANCEL:
+	case TRANSFER_EV_REMOVED:
 		ignore(s);
 		return;
 	}
@@ -984,10 +984,6 @@ void transfer_resume(struct transfer *t, const struct transfer_limits *limits, i
 	case TRANSFER_ASKING:
 		add(&s, TRANSFER_ACT_ASK);
 		return;
-	case TRANSFER_REFUSING:
-		if (!t->removed)
-			add(&s, TRANSFER_ACT_REMOVE);
-		return;
 	case TRANSFER_DISCARDING:
 		t->making = false;
 		discard(&s, t->forced);
@@ -998,6 +994,7 @@ void transfer_resume(struct transfer *t, const struct transfer_limits *limits, i
 	case TRANSFER_QUEUED:
 	case TRANSFER_ATTACHING_IN:
 	case TRANSFER_DELIVERED:
+	case TRANSFER_REFUSING:
 	case TRANSFER_GONE:
 		/* The port that took the device up again says when it is connected, or lost. */
 		return;

@@ -16,10 +16,11 @@
  * its answer goes from FREEZING straight on.
  *
  * FREEZING stands before ASKING so that what the user says yes to can no longer change.
- * REFUSING keeps a no back until the question would have expired: see `hide_refusals`.
+ * REFUSING keeps a no back until the question would have expired, and the image with it: see
+ * `hide_refusals`.
  * A sender may give its pendrive up at every moment before it is delivered. Its `discard` is
- * answered when the pendrive is out of every VM's reach, and no later: how long a removal takes
- * would tell of what was refused and is removed already.
+ * answered when the pendrive is out of every VM's reach, and no later: a removal takes the longer
+ * the more is on it.
  * A sender's death ends the transfer until the user said yes, and no longer from then on.
  */
 #ifndef QFX_TRANSFER_H

@@ -10,12 +10,12 @@ static gint64 since(struct exchange *x, gint64 ms)
 	return now_ms >= ms ? now_ms - ms : -1;
 }
 
-/* -1: not known. What is being made, or removed, has not the size that it had. */
+/* -1: not known. What is being made has not the size that it will have. */
 static gint64 used_bytes(struct exchange *x, const struct transfer *t, enum transfer_state state)
 {
 	guint64 bytes;
 
-	if (state == TRANSFER_MAKING || state == TRANSFER_REFUSING)
+	if (state == TRANSFER_MAKING)
 		return -1;
 	bytes = x->ports.images.used_bytes(x->ports.images.ctx, t);
 	return bytes > 0 && bytes <= G_MAXINT64 ? (gint64)bytes : -1;

@@ -217,14 +217,71 @@ static void test_refusals_at_once(void)
 	the_end(sim);
 }
 
-/* A refused pendrive is gone at once, and the VM can go on. */
+static const enum refusal_cause may_be_told_apart[] = {USER_SAYS_NO, NOBODY_ANSWERS, NO_SUCH_VM};
+
+/* To the moment in which the sender, which may have one pendrive, is told. Nothing follows yet. */
+static struct sim *refused_just_now(enum refusal_cause cause)
+{
+	struct exchange_limits limits = sim_limits;
+	struct sim *sim;
+	struct sim_request *r;
+
+	limits.registry.max_pendrives_per_vm = 1;
+	sim = given_host_with(&limits, "work", "personal");
+	given_lent(sim, "work");
+	r = says(sim, "work", cause == NO_SUCH_VM ? "send no-such-vm" : "send personal");
+	if (cause == USER_SAYS_NO)
+		user_says(sim, "work", false);
+	then_waits(r);
+	then_reply(says(sim, "work", "new"), "error quota");
+	sim->now_ms += limits.transfer.ask_ms;
+	g_assert_true(sim_ring(sim));
+	then_reply(r, "error refused");
+	return sim;
+}
+
+/* One that may have no more pendrives asks for one as soon as it knows: what it hears is alike. */
+static void test_refusals_free_the_quota_alike(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(may_be_told_apart); i++) {
+		struct sim *sim = refused_just_now(may_be_told_apart[i]);
+		struct sim_request *r;
+
+		/* The image is there, whose removal takes the longer the more was written on it. */
+		r = asks(sim, "work", "new");
+		when(sim, SIM_EV_MAILBOX);
+		then_reply(r, "error quota");
+		sim_run(sim);
+		given_lent(sim, "work");
+		the_end(sim);
+	}
+}
+
+/* Nor does the room on the disk tell: until it is told of, a refused pendrive keeps its own. */
+static void test_refusals_free_the_disk_alike(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(may_be_told_apart); i++) {
+		struct sim *sim = given_host("work", "personal");
+
+		given_lent(sim, "work");
+		says(sim, "work",
+			may_be_told_apart[i] == NO_SUCH_VM ? "send no-such-vm" : "send personal");
+		if (may_be_told_apart[i] == USER_SAYS_NO)
+			user_says(sim, "work", false);
+		g_assert_cmpuint(g_hash_table_size(sim->images), ==, 1);
+		sim_pass(sim, sim_limits.transfer.ask_ms);
+		g_assert_cmpuint(g_hash_table_size(sim->images), ==, 0);
+		the_end(sim);
+	}
+}
+
+/* After a refusal the VM can go on. */
 static void test_refused_goes_on(void)
 {
 	struct sim *sim = given_host("work", "personal");
 
 	given_asking(sim, "work", "personal");
 	user_says(sim, "work", false);
-	g_assert_cmpuint(g_hash_table_size(sim->images), ==, 0);
 	given_lent(sim, "work");
 	the_end(sim);
 }
@@ -856,6 +913,8 @@ int main(int argc, char **argv)
 	STORY("umount-before-connected", test_umount_before_connected);
 	STORY("refusals-are-alike", test_refusals_are_alike);
 	STORY("refusals-at-once", test_refusals_at_once);
+	STORY("refusals-free-the-quota-alike", test_refusals_free_the_quota_alike);
+	STORY("refusals-free-the-disk-alike", test_refusals_free_the_disk_alike);
 	STORY("refused-goes-on", test_refused_goes_on);
 	STORY("second-answer", test_second_answer);
 	STORY("queue-in-order", test_queue_in_order);

@@ -303,8 +303,7 @@ class Hidden(test_policy.PolicyBox, storebox.DaemonTest):
         expires = self.wait_record(self.work, "asking")["deadline"]
         self.box.start_agent("--no")
         self.assertEqual(self.wait_record(self.work, "refusing")["deadline"], expires)
-        # What was on it is gone at once, and the VM may go on.
-        storebox.until(lambda: not list(self.images.iterdir()), "the image to be removed")
+        # The VM may go on.
         self.lend(self.work)
 
     def test_a_yes_is_told_at_once(self):
