@@ -413,11 +413,20 @@ static struct vm_node *vm_appeared(struct exchange *x, guint32 domid)
 	return node;
 }
 
+/* What is in the mailbox could not be served now: it stays there until the VM may next ask. */
+static void look_again(struct exchange *x, struct vm_node *node)
+{
+	dues_arm(x->dues, &node->hold, exchange_now_ms(x) + x->limits.requests.interval_ms);
+}
+
 static void open_mailbox(struct exchange *x, guint32 domid)
 {
 	int rc = x->ports.store.open_mailbox(x->ports.store.ctx, domid);
+	struct vm_node *node = rc == -EAGAIN ? find_vm(x, domid) : NULL;
 
-	if (rc < 0 && rc != -ENOENT)
+	if (node)
+		look_again(x, node);
+	else if (rc < 0 && rc != -ENOENT)
 		g_warning("cannot make the mailbox of domain %u: %s", domid, g_strerror(-rc));
 }
 
@@ -979,12 +988,6 @@ static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 	}
 	bucket_take(&node->requests, limits, now_ms);
 	return TRUE;
-}
-
-/* What is in the mailbox could not be served now: it stays there until the VM may next ask. */
-static void look_again(struct exchange *x, struct vm_node *node)
-{
-	dues_arm(x->dues, &node->hold, exchange_now_ms(x) + x->limits.requests.interval_ms);
 }
 
 /* The VM's mailbox was touched: take out what is in it, or make it anew if the VM deleted it. */

@@ -244,7 +244,7 @@ static int try_attach(struct disk *d, const struct transfer *t)
 		return rc;
 	}
 	d->has_loop = TRUE;
-	rc = xs_conn_transact(b->c, put_attach, &a);
+	rc = xs_conn_transact_briefly(b->c, put_attach, &a);
 	d->has_nodes = rc == 0;
 	if (rc == 0)
 		rc = watch_state(d);
@@ -292,41 +292,46 @@ static int put_removal(struct xs_conn *c, xs_transaction_t x, void *arg)
 	return rc;
 }
 
+/*
+ * The VM's half goes first and by itself, which nothing can collide with: a VM that writes into it
+ * without pause would make each transaction over it fail. What collides all the same is tried
+ * again as long as has_nodes.
+ */
+static void take_nodes(struct disk *d)
+{
+	int rc = vbd_remove_front(d->blocks->c, d->vbd);
+
+	if (rc == 0)
+		rc = xs_conn_transact_briefly(d->blocks->c, put_removal, d);
+	if (rc == -EAGAIN)
+		return;
+	d->has_nodes = FALSE;
+	if (rc < 0)
+		g_warning("cannot remove the disk of domain %" PRIu32 " from xenstore: %s",
+			d->vbd.domid, g_strerror(-rc));
+}
+
 static gboolean look_whether_released(gpointer data)
 {
 	struct disk *d = data;
 
-	if (!d->has_loop || !loop_is_bound(d->loop.number, d->image))
+	if (d->has_nodes)
+		take_nodes(d);
+	if (!d->has_nodes && (!d->has_loop || !loop_is_bound(d->loop.number, d->image)))
 		return report_detached(d);
 	d->wait_ms = MIN(2 * d->wait_ms, RELEASE_LONGEST_MS);
 	d->source = g_timeout_add(d->wait_ms, look_whether_released, d);
 	return G_SOURCE_REMOVE;
 }
 
-/* A VM that writes into its half without pause makes each transaction over that half collide. */
-static int take_nodes(struct disk *d)
-{
-	int rc = xs_conn_transact(d->blocks->c, put_removal, d);
-
-	if (rc != -EAGAIN)
-		return rc;
-	rc = vbd_remove_front(d->blocks->c, d->vbd);
-	return rc < 0 ? rc : xs_conn_transact(d->blocks->c, put_removal, d);
-}
-
 /* The VM has let go, or is not asked: the nodes go, then blkback gives up the loop device. */
 static void remove_nodes(struct disk *d)
 {
-	int rc = 0;
-
 	xs_conn_unwatch(d->blocks->c, d->watch);
 	d->watch = 0;
 	d->phase = DISK_RELEASING;
 	if (d->has_nodes)
-		rc = take_nodes(d);
-	if (rc < 0)
-		g_warning("cannot remove the disk of domain %" PRIu32 " from xenstore: %s",
-			d->vbd.domid, g_strerror(-rc));
+		take_nodes(d);
 	loop_let_go(&d->loop);
 	d->wait_ms = RELEASE_FIRST_MS;
 	schedule(d, 0, look_whether_released);
@@ -365,7 +370,7 @@ static void detach(void *ctx, const struct transfer *t)
 
 	if (d->phase == DISK_CLOSING || d->phase == DISK_RELEASING)
 		return;
-	rc = d->has_nodes ? xs_conn_transact(b->c, put_close, d) : -ENOENT;
+	rc = d->has_nodes ? xs_conn_transact_briefly(b->c, put_close, d) : -ENOENT;
 	if (rc == 0 && !d->watch)
 		rc = watch_state(d);
 	if (rc < 0) {

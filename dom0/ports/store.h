@@ -45,7 +45,10 @@ struct store_port {
 	 * more); -EINVAL when it has a name that cannot take part, or no uuid.
 	 */
 	int (*identify)(void *ctx, uint32_t domid, struct vm_id *out);
-	/* Makes the VM's mailbox if it is not there and listens to it. 0 or -errno. */
+	/*
+	 * Makes the VM's mailbox if it is not there and listens to it. 0 or -errno; -EAGAIN when
+	 * the VM writes into it without pause.
+	 */
 	int (*open_mailbox)(void *ctx, uint32_t domid);
 	void (*close_mailbox)(void *ctx, uint32_t domid);
 	/*

@@ -181,13 +181,13 @@ static int open_mailbox(void *ctx, uint32_t domid)
 	int rc = 0;
 
 	if (m)
-		return xs_conn_transact(s->c, make_mailbox, m);
+		return xs_conn_transact_briefly(s->c, make_mailbox, m);
 	m = g_new0(struct mailbox, 1);
 	m->store = s;
 	m->domid = domid;
 	g_queue_init(&m->finished);
 	if (!has_mailbox(s->c, domid))
-		rc = xs_conn_transact(s->c, make_mailbox, m);
+		rc = xs_conn_transact_briefly(s->c, make_mailbox, m);
 	if (rc == 0) {
 		find_old_replies(m);
 		domain_path(path, domid, QPEN_KEY_REQUEST);
@@ -342,7 +342,7 @@ static int commit_apart(struct store_xs *s, struct committing *what)
 
 	what->served = NULL;
 	rc = xs_conn_transact(s->c, put_all, what);
-	if (xs_conn_transact(s->c, empty_mailbox, m) < 0)
+	if (xs_conn_transact_briefly(s->c, empty_mailbox, m) < 0)
 		g_debug("the mailbox of domain %" PRIu32 " is never at rest", m->domid);
 	return rc;
 }
@@ -378,7 +378,7 @@ static int commit(void *ctx, const struct store_change *change)
 	if (what.served) {
 		struct mailbox *m = what.served;
 
-		rc = xs_conn_transact(s->c, put_all, &what);
+		rc = xs_conn_transact_briefly(s->c, put_all, &what);
 		if (rc < 0)
 			rc = commit_apart(s, &what);
 		m->taken_len = 0;

@@ -33,8 +33,17 @@ void xs_conn_unwatch(struct xs_conn *c, unsigned watch);
 
 /* One attempt at a transaction's work: 0 to commit, -errno to abort and return it. */
 typedef int (*xs_transaction_fn)(struct xs_conn *c, xs_transaction_t t, void *arg);
-/* Runs fn in a transaction, again when others changed what it read. 0 or -errno. */
+/*
+ * Runs fn in a transaction, again when others changed what it read; what is written or removed
+ * counts as read. 0 or -errno. For nodes of dom0 alone: a VM that wrote into one of them without
+ * pause would keep the daemon from everything else.
+ */
 int xs_conn_transact(struct xs_conn *c, xs_transaction_fn fn, void *arg);
+/*
+ * The same for nodes that a VM may write, or have the kernel of dom0 write. It gives up soon, with
+ * -EAGAIN: the caller does without, or comes back to it after a while.
+ */
+int xs_conn_transact_briefly(struct xs_conn *c, xs_transaction_fn fn, void *arg);
 
 /*
  * All with a transaction or XBT_NULL; 0 or -errno. `xs_read_into` stores at most max - 1 bytes and

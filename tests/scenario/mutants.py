@@ -89,6 +89,7 @@ MUTANTS = [
     ("refusals are told at once", CORE + "transfer.c",
      "\tif (!s->limits->hide_refusals || !s->t->to_sender.pending) {",
      "\tif (true) {"),
+    ("a mailbox that could not be made is forgotten", EXCHANGE, "\tif (node)\n\t\tlook_again(x, node);\n\telse if", "\tif"),
     ("what was refused is removed at once", CORE + "transfer.c",
      "\ts->t->deadline_ms = until_ms;\n", "\ts->t->deadline_ms = until_ms;\n\tadd(s, TRANSFER_ACT_REMOVE);\n"),
     ("a missing VM is refused at another time", CORE + "transfer.c",

@@ -537,6 +537,24 @@ static void test_deleted_mailbox(void)
 	the_end(sim);
 }
 
+/* A VM that writes into it without pause when the daemon starts is heard later. */
+static void test_mailbox_cannot_be_made(void)
+{
+	struct sim *sim = given_host("work", "personal");
+
+	sim_stop(sim);
+	sim_delete_mailbox(sim, vm(sim, "work"));
+	sim->mailboxes_busy = true;
+	sim_start(sim);
+	sim_run(sim);
+	g_assert_false(vm(sim, "work")->has_mailbox);
+	sim->mailboxes_busy = false;
+	sim_pass(sim, sim_limits.requests.interval_ms);
+	then_reply(says(sim, "work", "new"), "ok xvdg");
+	then_reply(says(sim, "personal", "new"), "ok xvdg");
+	the_end(sim);
+}
+
 /* ---- how often a VM may ask ---- */
 
 static void test_flood(void)
@@ -926,6 +944,7 @@ int main(int argc, char **argv)
 	STORY("rubbish", test_rubbish);
 	STORY("empty", test_empty);
 	STORY("deleted-mailbox", test_deleted_mailbox);
+	STORY("mailbox-cannot-be-made", test_mailbox_cannot_be_made);
 	STORY("flood", test_flood);
 	STORY("asker-cannot-be-identified", test_asker_cannot_be_identified);
 	STORY("held-vm-dies", test_held_vm_dies);

@@ -161,6 +161,7 @@ struct sim {
 	bool attach_fails; /* nor disks attached */
 	bool commit_fails;
 	bool identify_fails; /* xenstore does not say who a domain is */
+	bool mailboxes_busy; /* VMs write into theirs so that none can be made */
 	/* What the policy says; sim_new sets what it does where nobody wrote one: ask, and allow.
 	 */
 	enum policy_action for_files, for_disposables;

@@ -117,6 +117,8 @@ static int open_mailbox(void *ctx, uint32_t domid)
 		return -EIO;
 	if (!vm)
 		return -ENOENT;
+	if (sim->mailboxes_busy)
+		return -EAGAIN;
 	vm->has_mailbox = true;
 	/* A watch that is set fires once, whatever it finds. */
 	if (!vm->listening)
@@ -146,7 +148,7 @@ static int take_request(void *ctx, uint32_t domid, char *untrusted_out, size_t m
 
 	if (!sim_lives(sim))
 		return -EIO;
-	if (!vm || !vm->has_mailbox)
+	if (!vm || !vm->has_mailbox || !vm->listening)
 		return -ENOENT;
 	*len = vm->mail_len;
 	memcpy(untrusted_out, vm->mail, MIN(max, vm->mail_len));
