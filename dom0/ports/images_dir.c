@@ -50,11 +50,9 @@ struct mkfs {
 
 /* A removed file whose blocks are being given back. */
 struct freeing {
-	struct images_dir *store;
 	uint64_t id;
 	int fd;
 	off_t left;
-	guint source;
 };
 
 struct images_dir {
@@ -65,7 +63,8 @@ struct images_dir {
 	GQueue templates;     /* struct fat_template, the last used first */
 	GHashTable *mkfs;     /* &size_bytes -> struct mkfs, owned */
 	GHashTable *jobs;     /* struct job with an event on its way, owned */
-	GHashTable *freeing;  /* struct freeing, owned */
+	GQueue freeing;       /* struct freeing, the first removed first, owned */
+	guint freeing_source; /* 0: nothing to free */
 	GCancellable *cancel; /* of the children, when the store goes */
 };
 
@@ -375,28 +374,32 @@ static void free_freeing(gpointer data)
 {
 	struct freeing *f = data;
 
-	if (f->source)
-		g_source_remove(f->source);
 	if (f->fd >= 0)
 		close(f->fd);
 	g_free(f);
 }
 
-/* The name is gone already; the blocks go step by step, since a full GiB at once would take 50 ms.
+/*
+ * The names are gone already; the blocks go step by step, since a full GiB at once would take 50
+ * ms, and one step in a turn of the main loop, however many images there are to free.
  */
 static gboolean free_step(gpointer data)
 {
-	struct freeing *f = data;
-	struct images_dir *s = f->store;
+	struct images_dir *s = data;
+	struct freeing *f = g_queue_peek_head(&s->freeing);
 	uint64_t id = f->id;
+	gboolean more;
 
 	f->left = MAX(f->left - FREE_STEP_BYTES, 0);
 	if (f->fd >= 0 && ftruncate(f->fd, f->left) == 0 && f->left > 0)
 		return G_SOURCE_CONTINUE;
-	f->source = 0;
-	g_hash_table_remove(s->freeing, f);
+	free_freeing(g_queue_pop_head(&s->freeing));
+	more = s->freeing.head != NULL;
+	if (!more)
+		s->freeing_source = 0;
+	/* Last: it may set off the next removal, or be the end of the store. */
 	s->events->image_removed(s->events->ctx, id);
-	return G_SOURCE_REMOVE;
+	return more;
 }
 
 static void remove_path(struct images_dir *s, const char *path, struct freeing *f)
@@ -408,9 +411,9 @@ static void remove_path(struct images_dir *s, const char *path, struct freeing *
 		g_warning("cannot remove the image %s: %s", path, g_strerror(errno));
 	if (f->fd >= 0 && fstat(f->fd, &st) == 0)
 		f->left = st.st_size;
-	f->store = s;
-	g_hash_table_add(s->freeing, f);
-	f->source = g_idle_add(free_step, f);
+	g_queue_push_tail(&s->freeing, f);
+	if (!s->freeing_source)
+		s->freeing_source = g_idle_add(free_step, s);
 }
 
 /* A job that still waits for mkfs.vfat would make the image after its removal. */
@@ -528,7 +531,7 @@ struct images_dir *images_dir_create(
 	g_queue_init(&s->templates);
 	s->mkfs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free_mkfs);
 	s->jobs = g_hash_table_new_full(NULL, NULL, free_job, NULL);
-	s->freeing = g_hash_table_new_full(NULL, NULL, free_freeing, NULL);
+	g_queue_init(&s->freeing);
 	s->cancel = g_cancellable_new();
 	return s;
 }
@@ -540,7 +543,9 @@ void images_dir_destroy(struct images_dir *s)
 	g_cancellable_cancel(s->cancel);
 	g_hash_table_destroy(s->mkfs);
 	g_hash_table_destroy(s->jobs);
-	g_hash_table_destroy(s->freeing);
+	if (s->freeing_source)
+		g_source_remove(s->freeing_source);
+	g_queue_clear_full(&s->freeing, free_freeing);
 	g_queue_clear_full(&s->templates, (GDestroyNotify)fat_template_destroy);
 	g_object_unref(s->cancel);
 	close(s->lock);

@@ -4,7 +4,8 @@
  * number, and counts as let go as soon as its nodes are gone from xenstore, which is when the port
  * asks.
  *
- * A test that wants a device to be held on makes the file `held` beside the images.
+ * A test that wants a device to be held on makes the file `held` beside the images, and `no-loops`
+ * when there are to be none.
  */
 #include <errno.h>
 #include <glib.h>
@@ -41,7 +42,11 @@ static void tell_view(unsigned minor, const struct loop_view *view)
 int loop_bind(const struct loop_view *view, struct loop *out)
 {
 	static unsigned last;
+	g_autofree char *dir = g_path_get_dirname(view->path);
+	g_autofree char *none = g_build_filename(dir, "no-loops", NULL);
 
+	if (access(none, F_OK) == 0)
+		return -ENOSPC;
 	if (access(view->path, view->read_only ? R_OK : R_OK | W_OK) < 0)
 		return -errno;
 	/* The daemon's pid makes numbers differ between one daemon and the next. */

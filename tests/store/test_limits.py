@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Quotas, a full disk, and a loop device that somebody holds on to."""
+"""Quotas, a full disk, no inodes, and loop devices that are not there or that somebody holds on to."""
+import errno
 import os
 import subprocess
 
@@ -104,17 +105,22 @@ class Reserve(storebox.DaemonTest):
         self.assert_serves(self.work)
 
 
-class FullDisk(storebox.DaemonTest):
-    """The images on a file system of 160 MiB."""
+class SmallDisk(storebox.DaemonTest):
+    """The images on a file system of their own."""
+    options = None
 
     def start(self, *arguments, **options):
         if not os.path.ismount(self.images):
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160M", "qfx", self.images],
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", self.options, "qfx", self.images],
                                   stderr=subprocess.PIPE, text=True)
             if done.returncode != 0:
                 self.skipTest(f"cannot mount: {done.stderr.strip()}")
             self.addCleanup(subprocess.run, ["umount", "-l", self.images])
         return super().start(*arguments, **options)
+
+
+class FullDisk(SmallDisk):
+    options = "size=160M"
 
     def test_room_is_promised_once(self):
         """Sparse as they are, all together could be filled to the brim."""
@@ -145,6 +151,71 @@ class FullDisk(storebox.DaemonTest):
         self.wait_record(self.work, "lent")
         (self.images / "filler").unlink()
         self.lend(self.personal)
+
+
+class NoInodes(SmallDisk):
+    """There is room, but for no file more."""
+    options = "size=1G,nr_inodes=6"  # the folder, and five files
+
+    def fill(self):
+        with self.assertRaises(OSError) as failed:
+            for i in range(7):
+                (self.images / f"filler{i}").touch()
+        self.assertEqual(failed.exception.errno, errno.ENOSPC)
+
+    def free(self):
+        for path in self.images.glob("filler*"):
+            path.unlink()
+
+    def test_new(self):
+        """Neither the template can be made nor, when there is one, the image."""
+        self.fill()
+        self.assert_error(self.ask(self.work, "new"), "no-space")
+        self.assert_error(self.ask(self.work, "new format=none"), "no-space")
+        self.free()
+        self.assert_serves(self.work)
+        storebox.until(lambda: not list(self.images.iterdir()), "the image to go")
+        self.fill()
+        self.assert_error(self.ask(self.work, "new"), "no-space")
+        storebox.until(lambda: not self.records(), "it to be given up")
+        self.free()
+        self.assert_serves(self.work)
+        self.assertEqual(list(self.images.iterdir()), [])
+
+    def test_what_is_lent_goes_on(self):
+        self.box.start_agent("--yes")
+        self.lend(self.work)
+        self.fill()
+        self.assertEqual(self.ask(self.work, "send personal"), "ok delivered")
+        self.assertEqual(self.ask(self.personal, "umount"), "ok")
+        self.free()
+        self.wait_nothing_left()
+
+
+class NoLoops(storebox.DaemonTest):
+    """No loop device is to be had."""
+
+    def setUp(self):
+        super().setUp()
+        self.none = self.images / "no-loops"  # tests/sim/loop_sim.c
+        self.box.start_agent("--yes")
+
+    def assert_all_left_serves(self):
+        storebox.until(lambda: self.leftovers() == [str(self.none)], "all but the file to go")
+        self.none.unlink()
+        self.deliver(self.work, self.personal)
+
+    def test_for_the_sender(self):
+        self.none.touch()
+        self.assert_error(self.ask(self.work, "new"), "failed")
+        self.wait_log("cannot bind")
+        self.assert_all_left_serves()
+
+    def test_for_the_receiver(self):
+        self.lend(self.work)
+        self.none.touch()
+        self.assert_error(self.ask(self.work, "send personal"), "failed")
+        self.assert_all_left_serves()
 
 
 class Held(storebox.DaemonTest):
