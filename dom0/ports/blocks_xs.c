@@ -65,6 +65,12 @@ static struct disk *find_disk(struct blocks_xs *b, uint64_t id)
 	return g_hash_table_lookup(b->disks, &id);
 }
 
+/* Where the time goes: the journal notes the microsecond of each; scripts/bench attach reads it. */
+static void trace(const struct disk *d, const char *what)
+{
+	g_debug("transfer %" PRIu64 ", domain %" PRIu32 ": %s", d->id, d->vbd.domid, what);
+}
+
 static enum transfer_place place_of(const struct disk *d)
 {
 	return d->vbd.vdev == QPEN_OUTGOING_VDEV ? TRANSFER_AT_SENDER : TRANSFER_AT_RECEIVER;
@@ -244,8 +250,10 @@ static int try_attach(struct disk *d, const struct transfer *t)
 		return rc;
 	}
 	d->has_loop = TRUE;
+	trace(d, "the loop device is bound");
 	rc = xs_conn_transact_briefly(b->c, put_attach, &a);
 	d->has_nodes = rc == 0;
+	trace(d, "its nodes are written");
 	if (rc == 0)
 		rc = watch_state(d);
 	if (rc < 0)
@@ -327,11 +335,13 @@ static gboolean look_whether_released(gpointer data)
 /* The VM has let go, or is not asked: the nodes go, then blkback gives up the loop device. */
 static void remove_nodes(struct disk *d)
 {
+	trace(d, "the VM has let go, or is not asked");
 	xs_conn_unwatch(d->blocks->c, d->watch);
 	d->watch = 0;
 	d->phase = DISK_RELEASING;
 	if (d->has_nodes)
 		take_nodes(d);
+	trace(d, "its nodes are gone");
 	loop_let_go(&d->loop);
 	d->wait_ms = RELEASE_FIRST_MS;
 	schedule(d, 0, look_whether_released);
@@ -381,6 +391,7 @@ static void detach(void *ctx, const struct transfer *t)
 		return;
 	}
 	d->phase = DISK_CLOSING;
+	trace(d, "the VM is asked to let go");
 	loop_let_go(&d->loop);
 }
 

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/bench plot: docs/images/bench.svg, from what the other subcommands wrote into build/bench.
+
+A panel for each of them; one that has not been run is left out. Bars are medians, the thin line goes from the shortest
+to the longest.
+"""
+import statistics
+import sys
+from xml.sax.saxutils import escape
+
+import bench_common
+
+WIDTH, LABEL, BAR, ROW, HEAD, NOTE = 860, 300, 430, 24, 46, 22
+OURS, OTHER, FLOOR = "#2f6fb0", "#b9b9b9", "#dfdfdf"
+
+
+class Panel:
+    def __init__(self, title, unit, note):
+        self.title, self.unit, self.note = title, unit, note
+        self.rows = []  # (label, values, colour); None: a gap
+
+    def add(self, label, values, colour):
+        if values:
+            self.rows.append((label, values, colour))
+
+    def gap(self):
+        if self.rows and self.rows[-1]:
+            self.rows.append(None)
+
+    def height(self):
+        return HEAD + ROW * len(self.rows) + NOTE
+
+    def draw(self, y):
+        largest = max(max(row[1]) for row in self.rows if row)
+        yield text(20, y + 24, self.title, "font-weight='bold'")
+        y += HEAD
+        for row in self.rows:
+            if row:
+                yield from self.bar(y, row, largest)
+            y += ROW
+        yield text(20, y + 12, self.note, "font-size='12' fill='#666'")
+
+    def bar(self, y, row, largest):
+        label, values, colour = row
+        median = statistics.median(values)
+        length, low, high = (BAR * value / largest for value in (median, min(values), max(values)))
+        yield text(LABEL - 10, y + 14, label, "text-anchor='end'")
+        yield f"<rect x='{LABEL}' y='{y + 3}' width='{length:.1f}' height='{ROW - 9}' fill='{colour}'/>"
+        yield (f"<line x1='{LABEL + low:.1f}' x2='{LABEL + high:.1f}' y1='{y + ROW / 2 - 1}' y2='{y + ROW / 2 - 1}' "
+               "stroke='#333'/>")
+        yield text(LABEL + max(length, high) + 8, y + 14, f"{bench_common.number(median)} {self.unit}")
+
+
+def text(x, y, words, more=""):
+    return f"<text x='{x:.0f}' y='{y:.0f}' {more}>{escape(words)}</text>"
+
+
+def attach():
+    found = bench_common.load("attach")
+    if not found:
+        return None
+    panel = Panel("Until a disk can be used", "ms", "In the Xen box, an emulation: only the ratios count.")
+    for step in dict.fromkeys(name.partition(": ")[0] for name in found["times"] if ": " in name):
+        panel.gap()
+        for way, shown, colour in (("qfilexchgd", "", OURS), ("xl", "mkfs.vfat and xl", OTHER),
+                                   ("the floor", "bare nodes", FLOOR)):
+            panel.add(f"{step}" if not shown else shown, found["times"].get(f"{step}: {way}"), colour)
+    return panel
+
+
+def bars(name, title, unit, note, ours):
+    """A panel in which every row is its own."""
+    found = bench_common.load(name)
+    if not found:
+        return None
+    panel = Panel(title, unit, note)
+    for label, values in found.get("times", found).items():
+        panel.add(label, values, OURS if ours(label) else OTHER)
+    return panel
+
+
+def scale():
+    found = bench_common.load("scale")
+    if not found:
+        return None
+    panel = Panel("The daemon's share of one `send`, with so many VMs", "ms of a processor",
+                  "Over the real xenstored, without Xen.")
+    for count, run in found.items():
+        panel.add(f"{int(count):,} VMs", run.get("`send`, the daemon's processor, ms"), OURS)
+    return panel
+
+
+def main():
+    panels = [attach(),
+              bars("disposable", "From the command until the file is open in a DisposableVM", "ms",
+                   "In the Xen box, an emulation: only the ratios count.", lambda label: not label.startswith("xl")),
+              scale()]
+    panels = [panel for panel in panels if panel and panel.rows]
+    if not panels:
+        raise SystemExit("bench: nothing was measured yet: run scripts/bench attach, disposable or scale first")
+    height = sum(panel.height() for panel in panels) + 16
+    out = [f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' "
+           f"height='{height}' font-family='sans-serif' font-size='14'>",
+           "<!-- SPDX-License-Identifier: GPL-2.0-or-later; made by scripts/bench plot -->",
+           f"<rect width='{WIDTH}' height='{height}' fill='#fff'/>"]
+    y = 8
+    for panel in panels:
+        out += panel.draw(y)
+        y += panel.height()
+    out.append("</svg>")
+    target = bench_common.CLONE / "docs" / "images" / "bench.svg"
+    target.write_text("\n".join(out) + "\n", encoding="utf-8")
+    print(f"bench: {target.relative_to(bench_common.CLONE)} shows {len(panels)} of 3 panels")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
