@@ -1,32 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""qubes_add_pendrive_script --supervise, for VMs without systemd: the real program and xenstored.
-
-A file plays the device. It cannot be mounted, so each worker gives its pendrive back unread, and a
-request `umount` is the sign that it ran. The test plays dom0.
-"""
+"""qubes_add_pendrive_script --supervise, for VMs without systemd: the real program and xenstored."""
 import signal
 
 import storebox
+from receivertest import ReceiverTest
 
 
-class SuperviseTest(storebox.StoreTest):
+class SuperviseTest(ReceiverTest):
     def setUp(self):
         super().setUp()
-        self.vm = self.box.create_vm("personal")
         self.slot = self.box.dir / "dev"
         self.slot.mkdir()
         self.device = self.slot / "xvdh"
-        for key, perms in (("device/qpen", "b"), ("device/qpen-reply", "r")):
-            self.write_key(key, "")
-            self.box.dom0.set_perms(f"{self.vm.path}/{key}", "n0", f"{perms}{self.vm.domid}")
-        for key, value in (("qubes_blocksrc", "work"), ("qubes_transaction_seq", "0"),
-                           ("qubes_pendrive_offset", "65536")):
-            self.write_key(key, value)
-            self.box.dom0.set_perms(f"{self.vm.path}/{key}", "n0", f"r{self.vm.domid}")
-
-    def write_key(self, key, value):
-        self.box.dom0.write(f"{self.vm.path}/{key}", value)
 
     def start(self):
         supervisor = self.vm.popen(["qubes_add_pendrive_script", "--supervise"],
@@ -35,21 +21,6 @@ class SuperviseTest(storebox.StoreTest):
         line = supervisor.stderr.readline()
         self.assertIn("waiting for pendrives", line)
         return supervisor
-
-    def come(self):
-        self.device.write_bytes(bytes(4096))
-
-    def take(self):
-        """The worker's request, taken; its ID."""
-        line = self.box.dom0.wait(f"{self.vm.path}/device/qpen", bool)
-        self.assertRegex(line, r"\Aumount #\w+\Z")
-        self.write_key("device/qpen", "")
-        return line.rpartition(" #")[2]
-
-    def answer(self, ident):
-        key = f"device/qpen-reply/{ident}"
-        self.write_key(key, f"{ident} ok")
-        self.box.dom0.set_perms(f"{self.vm.path}/{key}", "n0", f"r{self.vm.domid}")
 
     def stop(self, supervisor):
         supervisor.send_signal(signal.SIGTERM)
