@@ -16,10 +16,12 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import xenboxlib  # noqa: E402 (after the path to it)
+from xenboxlib import snapshots  # noqa: E402
 
 XENBOX = str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "xenbox")
 EVERYWHERE = ("dom0", "work", "personal")
@@ -254,6 +256,45 @@ class System(unittest.TestCase):
         BOX.exec("dom0", ["xl", "create", "/etc/xen/work.cfg"], check=True)
         self.assertEqual(BOX.exec("work", ["cat", "/home/user/kept"]).stdout, b"kept\n")
         self.assertEqual(BOX.exec("work", ["systemctl", "is-system-running", "--wait"]).stdout, b"running\n")
+
+
+class Cache(unittest.TestCase):
+    """Needs no box: tests/xenbox/selftest.py Cache"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        patch = unittest.mock.patch.dict(os.environ, XENBOX_CACHE=folder.name)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def make(self, text, meanwhile=lambda: None):
+        with snapshots._making("base", "key") as folder:
+            (folder / "file").write_text(text)
+            meanwhile()
+
+    def assert_made(self, text):
+        self.assertEqual([path.name for path in (self.folder / "base").iterdir()], ["key"])
+        self.assertEqual((self.folder / "base/key/file").read_text(), text)
+
+    def test_made(self):
+        self.make("ours")
+        self.assert_made("ours")
+
+    def test_another_was_first(self):
+        def another():
+            other = self.folder / "base/key"
+            other.mkdir()
+            (other / "file").write_text("theirs")
+
+        self.make("ours", another)
+        self.assert_made("theirs")
+
+    def test_it_fails(self):
+        with self.assertRaises(ZeroDivisionError):
+            self.make("ours", lambda: 1 // 0)
+        self.assertEqual(list((self.folder / "base").iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -80,7 +80,13 @@ def _making(kind, key):
     partial.mkdir(parents=True)
     try:
         yield partial
-        partial.rename(target)
+        try:
+            partial.rename(target)
+        except OSError:
+            # The lock keeps two builders apart, unless somebody removed it with the cache: whoever was first is as good.
+            if not target.is_dir():
+                raise
+            util.remove_tree(partial)
     except BaseException:
         util.remove_tree(partial)
         raise
