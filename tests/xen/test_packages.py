@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -11,12 +12,35 @@ from boxcase import IMAGES, OUTGOING, BoxCase, xenboxlib
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = {"dom0": "qfilexchg-dom0", "work": "qfilexchg-vm", "personal": "qfilexchg-vm"}
-# Lower than any that was ever made; all else of the "earlier" packages is what the newer ones have.
+# Lower than any that was ever made. The "earlier" packages are those of the last release, or else, but for their
+# version, the new ones.
 EARLIER = "0.0.1"
 
 
 def run(*argv):
     subprocess.run([str(word) for word in argv], check=True, stdout=subprocess.DEVNULL)
+
+
+def last_release():
+    """The newest tag before this commit; None where there is none, or this is no clone."""
+    done = subprocess.run(["git", "-C", str(TOP), "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^"],
+                          capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def packages_of(tag, folder):
+    """Those of another commit, built in a folder of their own."""
+    tree = folder / "tree"
+    tree.mkdir()
+    archive = folder / "tree.tar"
+    run("git", "-C", TOP, "archive", "-o", archive, tag)
+    run("tar", "-x", "-f", archive, "-C", tree)
+    run(tree / "scripts/package", "deb", folder)
+    return folder
+
+
+def find_packages(folder):
+    return {name: next(folder.glob(f"{name}_*.deb")) for name in set(PACKAGES.values())}
 
 
 def repack(deb, version, folder):
@@ -40,8 +64,13 @@ class Packages(BoxCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         build = os.environ.get("XENBOX_BUILD") or TOP / "build/release"
         run(TOP / "scripts/package", "--build", build, "deb", cls.folder)
-        cls.debs = {name: next(cls.folder.glob(f"{name}_*.deb")) for name in set(PACKAGES.values())}
-        cls.earlier = {name: repack(deb, EARLIER, cls.folder) for name, deb in cls.debs.items()}
+        cls.debs = find_packages(cls.folder)
+        earlier = cls.folder / "earlier"
+        earlier.mkdir()
+        tag = last_release()
+        print(f"upgraded from: {tag or 'these packages with another version, since there is no release'}", file=sys.stderr)
+        before = find_packages(packages_of(tag, earlier)) if tag else cls.debs
+        cls.earlier = {name: repack(deb, EARLIER, earlier) for name, deb in before.items()}
 
     def setUp(self):
         super().setUp()
