@@ -44,7 +44,7 @@ test_packages='python3 dbus dbus-daemon systemd-journal-remote xenstore-utils cl
 
 # The file managers whose menus are tried.
 # shellcheck disable=SC2034
-test_packages="$test_packages thunar caja python3-caja python3-nautilus pcmanfm-qt desktop-file-utils"
+test_packages="$test_packages thunar caja python3-caja nautilus python3-nautilus pcmanfm-qt desktop-file-utils"
 
 # run_logged LOG COMMAND...: quiet unless it fails; then the end of the log.
 run_logged() {

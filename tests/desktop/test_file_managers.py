@@ -33,6 +33,8 @@ class FileManager:
 
     program = ""
     options = []
+    shown = "SHOWING"   # the state of what is on the screen
+    application = None  # what screen readers know it by; None: the program's name
     names = NAMES
 
     @classmethod
@@ -79,7 +81,7 @@ class FileManager:
         desktop = Atspi.get_desktop(0)
         desktop.clear_cache()
         applications = [desktop.get_child_at_index(i) for i in range(desktop.get_child_count())]
-        return [node for application in applications if application and application.get_name() == self.program
+        return [node for application in applications if application and application.get_name() == (self.application or self.program)
                 for node in agentbox.Shown(application).nodes()]
 
     def named(self, name):
@@ -112,11 +114,11 @@ class FileManager:
               "the selection")
 
     def wait_item(self, name):
-        return until(lambda: next((n for n in self.named(name) if is_in(n, "SHOWING")), None), f"{name} in the menu")
+        return until(lambda: next((n for n in self.named(name) if is_in(n, self.shown)), None), f"{name} in the menu")
 
     def assert_entries(self, *entries):
         """These of ours, and no others: a menu is built as a whole before it is shown."""
-        found = until(lambda: {node.get_name() for node in self.nodes() if is_in(node, "SHOWING")}, "the menu")
+        found = until(lambda: {node.get_name() for node in self.nodes() if is_in(node, self.shown)}, "the menu")
         self.assertEqual([name for name in COMMANDS if name in found], list(entries))
 
 
@@ -163,6 +165,51 @@ class Caja(FileManager):
         self.select_all()
         self.key("shift+F10")
         self.wait_item(COPY)
+
+
+class Nautilus(FileManager):
+    """GTK 4 does not say where on the screen things are: its menu is walked through by keys."""
+    program = "nautilus"
+    shown = "VISIBLE"
+    application = "org.gnome.Nautilus"
+
+    def install(self):
+        shutil.copy(agentbox.BUILD / "vm/menus/nautilus/qvm_menu.py", self.data("nautilus-python/extensions"))
+        self.env["GSK_RENDERER"] = "cairo"  # there is no OpenGL
+
+    def cells(self):
+        return [node for node in self.nodes() if node.get_role_name() == "table cell" and is_in(node, "SELECTABLE")]
+
+    def wait_selected(self):
+        until(lambda: self.cells() and all(is_in(cell, "SELECTED") for cell in self.cells()), "the selection")
+
+    def open_menu(self):
+        self.wait_files()
+        # Into the empty part, or the keys are for the side bar.
+        window = self.desktop.xdotool("getactivewindow")
+        size = dict(line.split("=") for line in
+                    self.desktop.xdotool("getwindowgeometry", "--shell", window).splitlines())
+        self.desktop.xdotool("mousemove", "--window", window, int(size["WIDTH"]) - 150, int(size["HEIGHT"]) - 50,
+                             "click", 1)
+        self.key("ctrl+a")
+        self.wait_selected()
+        self.key("shift+F10")
+        self.wait_item(COPY)
+
+    def click(self, node):
+        name = node.get_name()
+
+        def focused():
+            return [n.get_name() for n in self.nodes() if n.get_role_name() == "menu item" and is_in(n, "FOCUSED")]
+
+        for _ in self.nodes():
+            before = focused()
+            if before == [name]:
+                self.key("Return")
+                return
+            self.key("Down")
+            until(lambda: focused() not in (before, []), "the focus to move")  # noqa: B023
+        self.fail(f"no key comes to {name}")
 
 
 class PcmanfmQt(FileManager):
@@ -232,8 +279,9 @@ def tests_with_folder(manager):
     return WithFolder
 
 
-ThunarEntries, CajaEntries, PcmanfmQtEntries = (tests_of(m) for m in (Thunar, Caja, PcmanfmQt))
-CajaWithFolder, PcmanfmQtWithFolder = (tests_with_folder(m) for m in (Caja, PcmanfmQt))
+ThunarEntries, CajaEntries, NautilusEntries, PcmanfmQtEntries = (
+    tests_of(m) for m in (Thunar, Caja, Nautilus, PcmanfmQt))
+CajaWithFolder, NautilusWithFolder, PcmanfmQtWithFolder = (tests_with_folder(m) for m in (Caja, Nautilus, PcmanfmQt))
 
 
 # desktop-file-validate knows one of three kinds of files with this ending. What it must say of the others:
