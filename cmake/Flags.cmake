@@ -16,6 +16,7 @@ option(QFX_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(QFX_HARDEN "stack protector, FORTIFY, PIE, RELRO, now" OFF)
 option(QFX_FUZZ "build the fuzz targets (clang)" OFF)
 option(QFX_COVERAGE "count which lines are run" OFF)
+option(QFX_CRASH_POINTS "build what ends our programs between two side effects, for tests" OFF)
 
 add_compile_options(-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes
 	-Wmissing-prototypes -Wmissing-declarations -Wold-style-definition -Wswitch-enum

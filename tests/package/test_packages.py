@@ -54,6 +54,13 @@ class Files(unittest.TestCase):
                 if path.is_file():
                     self.assertNotIn(str(TOP).encode(), path.read_bytes(), path)
 
+    def test_nothing_that_ends_programs_for_tests(self):
+        """QFX_CRASH_POINTS, of tests/crash."""
+        for component in COMPONENTS:
+            for path in sorted(installed.tree(component).rglob("*")):
+                if path.is_file():
+                    self.assertNotIn(b"QFX_CRASH", path.read_bytes(), path)
+
 
 class Packages(unittest.TestCase):
     def test_lintian(self):

@@ -422,14 +422,17 @@ class StoreBox:
     def bus_address(self):
         return f"unix:path={self.dir}/bus"
 
-    def spawn(self, name, argv, stdin=subprocess.DEVNULL, **env):
-        """Starts a program of dom0; its output goes to log(name)."""
+    def spawn(self, name, argv, stdin=subprocess.DEVNULL, own_group=False, **env):
+        """Starts a program of dom0; its output goes to log(name).
+
+        own_group: os.killpg() with its pid reaches it and all that it starts.
+        """
         path = self.dir / f"{name}.log"
         self._logs[name] = path
         with open(path, "ab") as log:
             child = subprocess.Popen(_DIE_WITH_PARENT + [str(word) for word in argv],
                                      stdin=stdin, stdout=log, stderr=log,
-                                     env={**self.env, **env})
+                                     start_new_session=own_group, env={**self.env, **env})
         self._children.append(child)
         return child
 
