@@ -15,14 +15,20 @@
 
 #define LOOP_MAJOR 7
 
-/* simvm reads here what is behind a device, and notes when two VMs reach the same image. */
-static void tell_simvm(unsigned minor, const char *image)
+/*
+ * simvm reads here what is behind a device, and notes when two VMs reach the same image. False if
+ * another device had that number before: one daemon's pid may have been a former one's.
+ */
+static bool tell_simvm(unsigned minor, const char *image)
 {
 	const char *dir = g_getenv("QFX_SIM_LOOPS");
 	g_autofree char *link = dir ? g_strdup_printf("%s/%x:%x", dir, LOOP_MAJOR, minor) : NULL;
 
-	if (link && symlink(image, link) < 0)
+	if (!link || symlink(image, link) == 0)
+		return true;
+	if (errno != EEXIST)
 		g_error("cannot make %s: %s", link, g_strerror(errno));
+	return false;
 }
 
 /* And a test reads what of the image a VM would see: DEVICE.view, "r|w OFFSET LIMIT". */
@@ -42,6 +48,7 @@ static void tell_view(unsigned minor, const struct loop_view *view)
 int loop_bind(const struct loop_view *view, struct loop *out)
 {
 	static unsigned last;
+	unsigned minor;
 	g_autofree char *dir = g_path_get_dirname(view->path);
 	g_autofree char *none = g_build_filename(dir, "no-loops", NULL);
 
@@ -50,13 +57,11 @@ int loop_bind(const struct loop_view *view, struct loop *out)
 	if (access(view->path, view->read_only ? R_OK : R_OK | W_OK) < 0)
 		return -errno;
 	/* The daemon's pid makes numbers differ between one daemon and the next. */
-	last++;
-	*out = (struct loop){.fd = -1,
-		.number = (unsigned)getpid() * 1000 + last,
-		.major = LOOP_MAJOR,
-		.minor = (unsigned)getpid() * 1000 + last};
-	tell_view(out->minor, view);
-	tell_simvm(out->minor, view->path);
+	do
+		minor = (unsigned)getpid() * 1000 + ++last;
+	while (!tell_simvm(minor, view->path));
+	tell_view(minor, view);
+	*out = (struct loop){.fd = -1, .number = minor, .major = LOOP_MAJOR, .minor = minor};
 	return 0;
 }
 

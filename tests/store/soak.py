@@ -197,6 +197,7 @@ class Soak(CrashTest):
         self.to_begin = count
 
         def is_over():
+            self.assertIsNone(self.daemons.poll(), f"the daemon has ended (--seed {self.seed})")
             for client in self.clients:
                 client.step()
             self.disturb()
