@@ -205,7 +205,7 @@ def main():
     runs = {}
     for count in args.vms:
         runs[str(count)] = Scale(count, args.rounds, args.idle).run()
-    bench_common.save("scale", runs)
+        bench_common.save("scale", runs)  # the last ones take long
     names = list(dict.fromkeys(name for run in runs.values() for name in run))
     rows = {name: [statistics.median(run[name]) if name in run else None for run in runs.values()] for name in names}
     bench_common.columns("With so many VMs; medians", [f"{count} VMs" for count in runs], rows)

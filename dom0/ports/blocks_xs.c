@@ -28,6 +28,7 @@ enum disk_phase {
 struct disk {
 	struct blocks_xs *blocks;
 	uint64_t id;
+	struct vm_id vm; /* which has it */
 	struct vbd vbd;
 	enum disk_phase phase;
 	char *image;
@@ -84,7 +85,8 @@ static struct disk *track(struct blocks_xs *b, const struct transfer *t, enum di
 
 	d->blocks = b;
 	d->id = t->id;
-	d->vbd.domid = out ? t->sender.domid : t->receiver.domid;
+	d->vm = out ? t->sender : t->receiver;
+	d->vbd.domid = d->vm.domid;
 	d->vbd.vdev = out ? QPEN_OUTGOING_VDEV : QPEN_INCOMING_VDEV;
 	d->phase = phase;
 	d->image = g_strconcat(b->image_dir, "/", t->image, IMAGE_SUFFIX, NULL);
@@ -153,7 +155,7 @@ static int put_key(
 
 	g_snprintf(path, sizeof path, "/local/domain/%" PRIu32 "/%s", domid, key);
 	rc = xs_put(c, t, path, value);
-	return rc < 0 ? rc : xs_make_node(c, t, path, domid, XS_PERM_READ);
+	return rc < 0 ? rc : xs_grant(c, t, path, domid, XS_PERM_READ);
 }
 
 /* Whether the domain is still the VM that it was: its number may be another's by now. */
@@ -165,6 +167,21 @@ static bool is_same_vm(struct xs_conn *c, xs_transaction_t x, const struct vm_id
 	g_snprintf(path, sizeof path, "/local/domain/%" PRIu32 "/vm", id->domid);
 	return xs_read_into(c, x, path, vm, sizeof vm, &len) == 0 && g_str_has_prefix(vm, "/vm/") &&
 	       strcmp(vm + strlen("/vm/"), id->uuid) == 0;
+}
+
+/* `params` has room for what it points to. */
+static struct vbd_disk disk_of(const struct disk *d, char params[32])
+{
+	bool in = place_of(d) == TRANSFER_AT_RECEIVER;
+
+	g_snprintf(params, 32, "/dev/loop%u", d->loop.number);
+	return (struct vbd_disk){
+		.name = in ? QPEN_INCOMING_NAME : QPEN_OUTGOING_NAME,
+		.params = params,
+		.major = d->loop.major,
+		.minor = d->loop.minor,
+		.read_only = in,
+	};
 }
 
 struct attaching {
@@ -179,17 +196,10 @@ static int put_attach(struct xs_conn *c, xs_transaction_t x, void *arg)
 	const struct transfer *t = a->t;
 	bool in = t->place == TRANSFER_AT_RECEIVER;
 	char params[32];
-	const struct vbd_disk disk = {
-		.name = in ? QPEN_INCOMING_NAME : QPEN_OUTGOING_NAME,
-		.params = params,
-		.major = a->d->loop.major,
-		.minor = a->d->loop.minor,
-		.read_only = in,
-	};
+	const struct vbd_disk disk = disk_of(a->d, params);
 	int rc;
 
-	g_snprintf(params, sizeof params, "/dev/loop%u", a->d->loop.number);
-	if (!is_same_vm(c, x, in ? &t->receiver : &t->sender))
+	if (!is_same_vm(c, x, &a->d->vm))
 		return -ENOENT;
 	rc = vbd_add(c, x, a->d->vbd, &disk);
 	if (rc == 0)
@@ -260,6 +270,30 @@ static int try_attach(struct disk *d, const struct transfer *t)
 		g_warning("cannot attach %s to domain %" PRIu32 ": %s", d->image, d->vbd.domid,
 			rc == -EEXIST ? "it has a device of that number" : g_strerror(-rc));
 	return rc;
+}
+
+static int put_libxl_half(struct xs_conn *c, xs_transaction_t x, void *arg)
+{
+	const struct disk *d = arg;
+	char params[32];
+	const struct vbd_disk disk = disk_of(d, params);
+
+	return is_same_vm(c, x, &d->vm) ? vbd_tell_libxl(c, x, d->vbd, &disk) : -ENOENT;
+}
+
+/* Only when the VM has the disk: as many nodes again, which nobody waits for. */
+static gboolean tell_libxl(gpointer data)
+{
+	struct disk *d = data;
+	int rc = 0;
+
+	d->source = 0;
+	if (d->phase == DISK_ATTACHED && d->has_loop)
+		rc = xs_conn_transact_briefly(d->blocks->c, put_libxl_half, d);
+	if (rc < 0 && rc != -ENOENT)
+		g_message("xl block-list will not show the disk of domain %" PRIu32 ": %s",
+			d->vbd.domid, g_strerror(-rc));
+	return G_SOURCE_REMOVE;
 }
 
 static void attach(void *ctx, const struct transfer *t)
@@ -369,6 +403,8 @@ static struct disk *find_or_track(struct blocks_xs *b, const struct transfer *t)
 		number = loop_find(d->image);
 	d->has_loop = number >= 0;
 	d->loop.number = (unsigned)MAX(number, 0);
+	d->loop.major = VBD_LOOP_MAJOR;
+	d->loop.minor = d->loop.number;
 	return d;
 }
 
@@ -426,6 +462,7 @@ static void on_state(void *ctx, uint32_t unused)
 			d->phase = DISK_ATTACHED;
 			/* blkback has it open from here on. */
 			loop_let_go(&d->loop);
+			schedule(d, 0, tell_libxl);
 			events->disk_attached(events->ctx, d->id, place_of(d));
 		} else if (state == VBD_ABSENT || state == VBD_CLOSING || state == VBD_CLOSED) {
 			g_message("somebody else is taking %s from domain %" PRIu32,

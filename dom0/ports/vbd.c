@@ -9,8 +9,6 @@
 
 /* libxl runs the back end's script when it destroys a domain; ours has nothing to clean up. */
 #define SCRIPT "/bin/true"
-/* The loop driver's major number (linux/major.h). */
-#define LOOP_MAJOR 7
 
 /* One node below a folder; a text, or a number where `text` is NULL. */
 struct entry {
@@ -132,9 +130,19 @@ int vbd_add(struct xs_conn *c, xs_transaction_t t, struct vbd v, const struct vb
 		rc = xs_make_node(c, t, back, v.domid, XS_PERM_READ);
 	if (rc == 0)
 		rc = put_back_entries(c, t, back, front, v, disk);
-	if (rc == 0)
-		rc = put_libxl(c, t, libxl, front, back, v, disk);
 	return rc;
+}
+
+int vbd_tell_libxl(struct xs_conn *c, xs_transaction_t t, struct vbd v, const struct vbd_disk *disk)
+{
+	char back[XS_PATH_MAX], front[XS_PATH_MAX], libxl[XS_PATH_MAX];
+
+	back_path(back, v);
+	front_path(front, v);
+	libxl_path(libxl, v);
+	if (vbd_state(c, t, v) == VBD_ABSENT)
+		return -ENOENT;
+	return xs_exists(c, t, libxl) ? 0 : put_libxl(c, t, libxl, front, back, v, disk);
 }
 
 enum vbd_state vbd_state(struct xs_conn *c, xs_transaction_t t, struct vbd v)
@@ -234,7 +242,7 @@ int vbd_loop_number(struct xs_conn *c, struct vbd v)
 	if (g_strv_length(parts) != 2 ||
 		!g_ascii_string_to_unsigned(parts[0], 16, 0, G_MAXINT, &major, NULL) ||
 		!g_ascii_string_to_unsigned(parts[1], 16, 0, G_MAXINT, &minor, NULL) ||
-		major != LOOP_MAJOR)
+		major != VBD_LOOP_MAJOR)
 		return -EINVAL;
 	return (int)minor;
 }

@@ -12,6 +12,9 @@
 
 #include "xs.h"
 
+/* The loop driver's major number (linux/major.h). */
+#define VBD_LOOP_MAJOR 7u
+
 /* Which device of which VM. */
 struct vbd {
 	uint32_t domid;
@@ -36,8 +39,17 @@ enum vbd_state {
 };
 
 /* Each within a transaction of the caller's; 0 or -errno. */
-/* -EEXIST when there is such a device already. The caller has seen that the domain is there. */
+/*
+ * The two halves, which are all that the drivers need: the VM gets its disk by them.
+ * -EEXIST when there is such a device already. The caller has seen that the domain is there.
+ */
 int vbd_add(struct xs_conn *c, xs_transaction_t t, struct vbd vbd, const struct vbd_disk *disk);
+/*
+ * libxl's own folder, a copy of the back end's. Nothing when it is there. -ENOENT when there is no
+ * such device (any more). Apart from vbd_add, since no VM need wait for it.
+ */
+int vbd_tell_libxl(
+	struct xs_conn *c, xs_transaction_t t, struct vbd vbd, const struct vbd_disk *disk);
 /*
  * Asks the VM to let go; -ENOENT when there is no such device, -EALREADY when it has let go: the
  * driver is then done with the device and answers nothing any more.

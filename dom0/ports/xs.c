@@ -225,7 +225,7 @@ bool xs_exists(struct xs_conn *c, xs_transaction_t t, const char *path)
 	return value != NULL;
 }
 
-int xs_make_node(
+int xs_grant(
 	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access)
 {
 	struct xs_permissions perms[] = {
@@ -233,9 +233,13 @@ int xs_make_node(
 		{.id = domid, .perms = access},
 	};
 
-	if (!xs_mkdir(c->xs, t, path))
-		return -errno;
 	return xs_set_permissions(c->xs, t, path, perms, domid == 0 ? 1 : 2) ? 0 : -errno;
+}
+
+int xs_make_node(
+	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access)
+{
+	return xs_mkdir(c->xs, t, path) ? xs_grant(c, t, path, domid, access) : -errno;
 }
 
 bool xs_is_node(

@@ -60,6 +60,9 @@ bool xs_exists(struct xs_conn *c, xs_transaction_t t, const char *path);
  * else. */
 int xs_make_node(
 	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access);
+/* Gives a node that is there the permissions which xs_make_node gives. */
+int xs_grant(
+	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access);
 /* Whether there is such a node with just the permissions that xs_make_node gives. */
 bool xs_is_node(
 	struct xs_conn *c, xs_transaction_t t, const char *path, uint32_t domid, unsigned access);

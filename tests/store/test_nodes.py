@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The xenstore nodes of an attached disk: those of libxl, all at once, and none left behind."""
+"""The xenstore nodes of an attached disk: those of libxl, its halves at once, and none left behind."""
 import os
 import re
 import unittest.mock
@@ -45,25 +45,54 @@ class Written(NodesTest):
         return self.paths(self.work, OUT)
 
     def test_values_are_those_of_libxl(self):
-        back, front, libxl = self.attach_out()
-        written = self.children(back)
+        back, front, _ = self.attach_out()
+        self.assert_values(self.work, self.children(back))
+        self.assertEqual(self.children(front), {
+            "backend": back, "backend-id": "0", "state": "1", "virtual-device": str(OUT),
+            "device-type": "disk"})
+
+    def test_libxl_is_told_when_the_vm_has_it(self):
+        """What `xl block-list` and `xl destroy` go by: the same as the back end began with, and where it is."""
+        self.post(self.work, "new")
+        self.wait_record(self.work, "attaching-out")
+        back, _, libxl = self.paths(self.work, OUT)
+        self.assertFalse(self.box.dom0.exists(libxl))
+        personal = self.box.create_vm("personal")
+        self.lend(personal)
+        back, _, libxl = self.paths(personal, OUT)
+        self.box.dom0.wait(f"{libxl}/backend", back)
+        written = self.children(libxl)
+        del written["backend"]
+        self.assert_values(personal, written)
+        self.assert_perms(libxl, "n0")
+
+    def test_libxl_is_told_by_the_next_daemon(self):
+        """As if this one had been killed between the two."""
+        personal = self.box.create_vm("personal")
+        self.lend(personal)
+        back, _, libxl = self.paths(personal, OUT)
+        self.box.dom0.wait(f"{libxl}/backend", back)
+        before = self.children(libxl)
+        self.box.daemon.kill()
+        self.box.dom0.rm(libxl)
+        self.start()
+        self.box.dom0.wait(f"{libxl}/backend", back)
+        self.assertEqual(self.children(libxl), before)
+
+    def assert_values(self, vm, written):
+        front = self.paths(vm, OUT)[1]
         # Ours alone to choose: the loop device.
         self.assertRegex(written["params"], r"\A/dev/loop[0-9]+\Z")
         self.assertRegex(written["physical-device"], r"\A7:[0-9a-f]+\Z")
         self.assertEqual(written, {
             # libxl__device_generic_add
-            "frontend": front, "frontend-id": str(self.work.domid), "online": "1", "state": "1",
+            "frontend": front, "frontend-id": str(vm.domid), "online": "1", "state": "1",
             # libxl's device_disk_add
             "removable": "1", "bootable": "0", "dev": "xvdg", "type": "phy", "mode": "w",
             "device-type": "disk", "discard-enable": "1", "params": written["params"],
             # Otherwise the hotplug script, of which ours does nothing.
             "script": "/bin/true", "physical-device": written["physical-device"],
             "hotplug-status": "connected"})
-        self.assertEqual(self.children(front), {
-            "backend": back, "backend-id": "0", "state": "1", "virtual-device": str(OUT),
-            "device-type": "disk"})
-        # What `xl block-list` and `xl destroy` go by: the same as the back end has, and where it is.
-        self.assertEqual(self.children(libxl), {**written, "backend": back})
 
     def test_the_receivers_is_read_only(self):
         """For the back end, which refuses writes, and for what is behind it."""
@@ -72,17 +101,17 @@ class Written(NodesTest):
         self.box.start_agent("--yes")
         self.deliver(self.sender, self.personal)
         back, _, libxl = self.paths(self.personal, IN)
+        self.box.dom0.wait(f"{libxl}/backend", back)
         for folder in (back, libxl):
             self.assertEqual(self.box.dom0.read(f"{folder}/mode"), "r")
             self.assertEqual(self.box.dom0.read(f"{folder}/discard-enable"), "0")
         self.assertEqual(self.view(self.personal, IN)[0], "r")
 
     def test_permissions_are_those_of_libxl(self):
-        back, front, libxl = self.attach_out()
+        back, front, _ = self.attach_out()
         domid = self.work.domid
         self.assert_perms(back, "n0", f"r{domid}")
         self.assert_perms(front, f"n{domid}", "r0")
-        self.assert_perms(libxl, "n0")
 
     def test_leftovers_of_the_vm_in_its_own_folder_do_not_stay(self):
         """The front end's folder was the VM's own while it had a disk there before."""
@@ -135,7 +164,6 @@ class Traced(storebox.DaemonTest):
                      f"{self.personal.path}/qubes_transaction_seq",
                      f"{self.personal.path}/qubes_pendrive_offset",
                      f"/local/domain/0/backend/vbd/{self.personal.domid}/{IN}/state",
-                     f"/libxl/{self.personal.domid}/device/vbd/{IN}/backend",
                      f"/qfilexchgd/transfers/{number}"):
             self.assertIn(path, changes)
 

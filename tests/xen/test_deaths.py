@@ -9,14 +9,18 @@ class BlockList(BoxCase):
     def vdevs(self, vm):
         return self.dom0(f"xl block-list {vm} | awk 'NR > 1 {{ print $1 }}'").split()
 
+    def wait_shown(self, vm, vdev):
+        """libxl is told when the VM has the disk already."""
+        self.wait_for("dom0", f"xl block-list {vm} | grep -q '^{vdev} '")
+
     def test_xl_shows_our_disks_while_they_are_attached(self):
         self.agent()
         self.assertNotIn(str(OUTGOING), self.vdevs("work"))
         self.penctl_ok("work", "new")
-        self.assertIn(str(OUTGOING), self.vdevs("work"))
+        self.wait_shown("work", OUTGOING)
         self.penctl_ok("work", "send", "personal")
         self.assertNotIn(str(OUTGOING), self.vdevs("work"))
-        self.assertIn(str(INCOMING), self.vdevs("personal"))
+        self.wait_shown("personal", INCOMING)
         self.wait_for("personal", "grep -q /mnt/incoming /proc/mounts || journalctl -u qubes-pendrive@xvdh | grep -q .")
         self.penctl("personal", "umount")
         self.wait_for("personal", "! [ -e /dev/xvdh ]")
@@ -24,6 +28,7 @@ class BlockList(BoxCase):
 
     def test_an_admin_detaches_it(self):
         self.penctl_ok("work", "new")
+        self.wait_shown("work", OUTGOING)
         self.dom0(f"xl block-detach work {OUTGOING}")
         self.wait_nothing_left()
         self.penctl_ok("work", "new")
