@@ -160,7 +160,7 @@ class Expires(Pendrives):
         self.walk(self.no_such_vm)
 
 
-class Move(Pendrives):
+class Moving(Pendrives):
     """qvm-move-to-vm, whole. A folder stands for the mounted pendrive."""
 
     def setUp(self):
@@ -178,15 +178,15 @@ class Move(Pendrives):
         for name in ("a", "b"):
             (self.home / "tree" / name).write_text(name)
 
-    def moved(self):
+    def move(self, status, receiver="personal"):
         self.make_tree()
-        done = self.work.run(["qvm-move-to-vm", "personal", "tree"], cwd=self.home,
+        done = self.work.run(["qvm-move-to-vm", receiver, "tree"], cwd=self.home,
                              env={"QPEN_OUTGOING_FOLDER": str(self.mnt)})
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.personal.wait_connected(IN)
-        self.assertEqual(sorted(path.name for path in self.mnt.rglob("*")), ["a", "b", "tree"])
-        self.assertEqual(list(self.home.iterdir()), [])
-        self.assertEqual(self.ask(self.personal, "umount"), "ok")
+        self.assertEqual(done.returncode, status, done.stderr)
+
+    def assert_whole(self, folder):
+        self.assertEqual({path.name: path.is_file() and path.read_text() for path in folder.rglob("*")},
+                         {"tree": False, "a": "a", "b": "b"})
 
     def check_told(self):
         """The requests of the program have IDs of its own."""
@@ -194,10 +194,49 @@ class Move(Pendrives):
         for key, finals in replies.items():
             self.assertEqual(len(finals), 1, (key, finals))
         self.assertEqual(self.box.violations(), [])
-        self.assertEqual(len([key for key in replies if key[0] == self.work.domid]), 2)
+        self.assertIn(len([key for key in replies if key[0] == self.work.domid]), self.requests)
+
+
+class Move(Moving):
+    requests = (2,)  # new, send
+
+    def moved(self):
+        """What is deleted was delivered, and is whole."""
+        self.move(0)
+        self.personal.wait_connected(IN)
+        self.assert_whole(self.mnt)
+        self.assertEqual(list(self.home.iterdir()), [])
+        self.assertEqual(self.ask(self.personal, "umount"), "ok")
 
     def test_moved(self):
         self.walk(self.moved)
+
+
+class NotMoved(Moving):
+    """Nothing is deleted, wherever the daemon dies."""
+    agent = "--no"
+    requests = (2,)
+
+    def refused(self):
+        self.move(1)
+        self.assert_whole(self.home)
+
+    def test_refused(self):
+        self.walk(self.refused)
+
+
+class NotSent(Moving):
+    """The program gives its pendrive back itself."""
+    agent = None
+    # And a discard; two, where the daemon does not know the ID of the `new` of its predecessor's time.
+    requests = (3, 4)
+
+    def to_itself(self):
+        self.move(1, receiver="work")
+        self.assert_whole(self.home)
+
+    def test_to_itself(self):
+        self.walk(self.to_itself)
 
 
 if __name__ == "__main__":
