@@ -30,6 +30,7 @@ struct daemon {
 	gboolean config_may_be_missing;
 	struct config config;
 	GMainLoop *loop;
+	gboolean starts_anew; /* it ends, to be started again */
 	struct port_events events;
 	struct xs_conn *xs;
 	struct store_xs *store;
@@ -50,6 +51,16 @@ static gboolean on_terminate(gpointer data)
 
 	g_main_loop_quit(d->loop);
 	return G_SOURCE_CONTINUE;
+}
+
+/* What it knows is of an xenstored that is gone, and nothing of it stands in the new one. */
+static void on_store_returned(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	g_message("xenstored is there again: qfilexchgd ends, to be started anew");
+	d->starts_anew = TRUE;
+	g_main_loop_quit(d->loop);
 }
 
 static struct domains_options domains_options(const struct daemon *d)
@@ -123,6 +134,7 @@ static gboolean open_ports(struct daemon *d)
 			g_strerror(errno));
 		return FALSE;
 	}
+	xs_conn_on_return(d->xs, on_store_returned, d);
 	d->store = store_xs_create(d->xs, &d->events);
 	d->images = images_dir_create(d->config.image_dir, d->config.reserve_bytes, &d->events);
 	if (!d->store || !d->images)
@@ -203,7 +215,7 @@ static int run(struct daemon *d)
 		g_message("qfilexchgd stops; pendrives that are lent stay where they are");
 	}
 	stop(d);
-	return ok ? EXIT_SUCCESS : EX_UNAVAILABLE;
+	return ok && !d->starts_anew ? EXIT_SUCCESS : EX_UNAVAILABLE;
 }
 
 /* Under systemd to the journal with its fields; by hand to the terminal, verbose when asked. */

@@ -8,6 +8,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <xenstore_lib.h>
 
 /* How often a transaction is tried; dom0's changes rarely hit the same nodes twice in a row. */
 #define TRANSACTION_TRIES 64
@@ -15,6 +19,8 @@
 #define TRIES_AGAINST_VM 4
 /* Events taken in one turn of the main loop, so that a VM that floods lets the others in. */
 #define EVENTS_PER_TURN 256
+/* How often to look for an xenstored that is gone. */
+#define LOOK_AGAIN_S 2
 
 struct watch {
 	unsigned number; /* also its token, in decimal */
@@ -28,7 +34,12 @@ struct xs_conn {
 	struct xs_handle *xs;
 	GHashTable *watches; /* number -> struct watch */
 	unsigned last_number;
-	guint source;
+	guint source; /* of the watches */
+	int line;     /* says nothing, and ends with xenstored; -1: none */
+	guint line_source;
+	guint looking; /* the connection is lost: what looks for another */
+	void (*on_return)(void *ctx);
+	void *on_return_ctx;
 };
 
 static void free_watch(gpointer data)
@@ -61,6 +72,40 @@ static GHashTable *take_events(struct xs_conn *c, bool *broken)
 	return fired;
 }
 
+/*
+ * By its socket alone: the kernel's device can be opened though nobody is behind it, and would hang
+ * whoever asked it something.
+ */
+static gboolean look_for_store(gpointer data)
+{
+	struct xs_conn *c = data;
+	struct xs_handle *xs = xs_open(XS_OPEN_SOCKETONLY);
+
+	if (!xs)
+		return G_SOURCE_CONTINUE;
+	xs_close(xs);
+	c->looking = 0;
+	if (c->on_return)
+		c->on_return(c->on_return_ctx);
+	return G_SOURCE_REMOVE;
+}
+
+static void remove_source(guint *source)
+{
+	if (*source)
+		g_source_remove(*source);
+	*source = 0;
+}
+
+static void lose(struct xs_conn *c)
+{
+	g_critical("the connection to xenstored is lost: no VM can be served until it is there "
+		   "again, for which the host may have to be rebooted");
+	remove_source(&c->source);
+	remove_source(&c->line_source);
+	c->looking = g_timeout_add_seconds(LOOK_AGAIN_S, look_for_store, c);
+}
+
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
 {
 	struct xs_conn *c = data;
@@ -80,12 +125,37 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
 		if (watch)
 			watch->fn(watch->ctx, watch->arg);
 	}
-	if (!broken)
-		return G_SOURCE_CONTINUE;
-	g_critical("the connection to xenstored is lost: no VM can be served until it and this "
-		   "daemon are started again");
-	c->source = 0;
-	return G_SOURCE_REMOVE;
+	if (broken)
+		lose(c);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_line(gint fd, GIOCondition condition, gpointer data)
+{
+	(void)fd;
+	(void)condition;
+	lose(data);
+	return G_SOURCE_CONTINUE;
+}
+
+/*
+ * libxenstore tells nobody when its connection is lost, but whoever asks something next (4.17: its
+ * thread ends, and the pipe of the watches stays open). A connection of our own shows it. Where
+ * there is no socket, xenstored is in a VM, and the kernel is connected for as long as it runs.
+ */
+static void open_line(struct xs_conn *c)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = xs_daemon_socket();
+
+	if (!path || g_strlcpy(address.sun_path, path, sizeof address.sun_path) >=
+			     sizeof address.sun_path)
+		return;
+	c->line = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->line < 0)
+		return;
+	if (connect(c->line, (const struct sockaddr *)&address, sizeof address) == 0)
+		c->line_source = g_unix_fd_add(c->line, G_IO_IN | G_IO_HUP, on_line, c);
 }
 
 struct xs_conn *xs_conn_open(void)
@@ -104,15 +174,26 @@ struct xs_conn *xs_conn_open(void)
 	c->xs = xs;
 	c->watches = g_hash_table_new_full(NULL, NULL, NULL, free_watch);
 	c->source = g_unix_fd_add(xs_fileno(xs), G_IO_IN, on_readable, c);
+	c->line = -1;
+	open_line(c);
 	return c;
+}
+
+void xs_conn_on_return(struct xs_conn *c, void (*fn)(void *ctx), void *ctx)
+{
+	c->on_return = fn;
+	c->on_return_ctx = ctx;
 }
 
 void xs_conn_close(struct xs_conn *c)
 {
 	if (!c)
 		return;
-	if (c->source)
-		g_source_remove(c->source);
+	remove_source(&c->source);
+	remove_source(&c->line_source);
+	remove_source(&c->looking);
+	if (c->line >= 0)
+		close(c->line);
 	xs_close(c->xs);
 	g_hash_table_destroy(c->watches);
 	g_free(c);

@@ -24,6 +24,12 @@ typedef void (*xs_watch_fn)(void *ctx, uint32_t arg);
  */
 struct xs_conn *xs_conn_open(void);
 void xs_conn_close(struct xs_conn *c);
+/*
+ * Called once, from the main loop, when the connection was lost and xenstored can be reached again.
+ * Between the two all else here fails, and c stays as it is afterwards: only a new connection sees
+ * what the new xenstored has.
+ */
+void xs_conn_on_return(struct xs_conn *c, void (*fn)(void *ctx), void *ctx);
 
 /* Returns a number above 0 for xs_conn_unwatch, or 0 with errno set. */
 unsigned xs_conn_watch(

@@ -363,6 +363,7 @@ class StoreBox:
         self._connections = []  # to be closed at the end
         self._logs = {}         # name -> path
         self._bus = None
+        self._store = None
 
     def __enter__(self):
         self.start()
@@ -389,10 +390,19 @@ class StoreBox:
         if "QFX_STORE_TRACE" in os.environ:  # every message, into the box's log folder
             self._logs["trace"] = self.dir / "trace.log"
             argv += ["--trace-file", self._logs["trace"]]
-        self.spawn("xenstored", argv, LD_PRELOAD=find_built("libfakexen.so", self.build),
-                   FAKEXEN_DIR=str(self.dir), XENSTORED_ROOTDIR=str(self.dir))
+        self._store = self.spawn("xenstored", argv, LD_PRELOAD=find_built("libfakexen.so", self.build),
+                                 FAKEXEN_DIR=str(self.dir), XENSTORED_ROOTDIR=str(self.dir))
         self.dom0 = self._connect("xenstored", Xs, self.dir / "socket")
         self._connections.append(self.dom0)
+
+    def kill_store(self):
+        """xenstored is gone, with all that stood in it and all VMs of this box."""
+        self._store.kill()
+        self._store.wait()
+
+    def restart_store(self):
+        """Another one comes after kill_store(), and knows nothing."""
+        self._start_store(find_xenstored())
 
     def _connect(self, name, kind, path):
         process = self._children[-1]
