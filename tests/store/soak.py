@@ -29,6 +29,7 @@ VMS = 24
 EPOCH = 250          # transfers, between two moments of rest
 GROWTH_KIB = 2048    # more than this, and a daemon keeps what it should not
 EPOCH_TIMEOUT_S = 900
+PATIENCE = 20        # steps
 
 # Replies, of which each VM keeps some; empty folders that whoever attaches a disk makes, and removes when it is the last.
 NOT_COUNTED = re.compile(r"/qpen-reply/|\A/libxl/\d+/device\Z|\A/local/domain/0(/backend(/vbd)?)?\Z")
@@ -47,6 +48,7 @@ class Client:
         self.sending = None  # (what, ID) of the request that the sender waits for
         self.lent = False    # there may be a pendrive in the outgoing slot
         self.giving = None   # the ID of an `umount`
+        self.patience = 0    # so many steps before it asks for another one
         self.last = 0
 
     def is_at_rest(self):
@@ -92,14 +94,16 @@ class Client:
             self.lent = words[0] == "ok"
             if not self.lent:
                 self.soak.begin_again()
+                self.patience = PATIENCE
         elif what == "discard" or words[0] == "ok":
             self.lent = False
         # One that was refused may be there still, as after a full queue.
 
     def send_something(self):
         chance = self.soak.random
+        self.patience -= self.patience > 0
         if not self.lent:
-            if self.soak.begin_one():
+            if not self.patience and self.soak.begin_one():
                 self.sending = ("new", self.post(chance.choice(("new", "new", "new size=100M", "new format=none"))))
         elif self.sending is None and self.vm.xs.read_or(f"device/vbd/{OUT}/state") is None:
             self.lent = False
@@ -237,9 +241,10 @@ class Soak(CrashTest):
             count -= EPOCH
 
     def points(self, count):
-        """Where the daemons of an epoch die: some while they take up what there is, most later."""
+        """Where the daemons of an epoch die: some while they take up what there is, most later. More than will be
+        reached, since only the next one sees that the store is full no more."""
         return [self.random.randint(1, 60) if self.random.random() < 0.3 else self.random.randint(30, 900)
-                for _ in range(count // 4)]
+                for _ in range(4 * count)]
 
     # What there is
 
