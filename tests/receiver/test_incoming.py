@@ -5,10 +5,16 @@ import os
 import pathlib
 import resource
 import subprocess
+import sys
 import tempfile
 
 import receiverbox
 from receiverbox import INCOMING, run
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "store"))
+
+import crashpoints  # noqa: E402 (found by the line above)
+import powerloss  # noqa: E402
 
 
 class Status(receiverbox.ReceiverTest):
@@ -98,6 +104,26 @@ class Take(receiverbox.ReceiverTest):
     def setUp(self):
         super().setUp()
         self.target = pathlib.Path(tempfile.mkdtemp(dir=self.vm.folder))
+
+    def test_on_the_disk_before_the_pendrive_goes(self):
+        """The power may fail as soon as it is unmounted: dom0 removes the image then."""
+        self.vm.mount()
+        (INCOMING / "folder").mkdir()
+        wanted = {"folder": None}
+        for name in ("a", "folder/b", "folder/c"):
+            (INCOMING / name).write_text(name)
+            wanted[name] = name.encode()
+        effects = crashpoints.Effects(self.vm.folder / "effects")
+        disk = powerloss.Disk(self.target)
+        done = run(receiverbox.QVM_INCOMING, "--take", self.target,
+                   env={**self.vm.env, **effects.env("qvm-incoming")})
+        self.assertFalse(self.vm.is_mounted(), done.stderr)
+        all_effects = effects.read()
+        unmounted = max(i for i, effect in enumerate(all_effects, 1) if effect.call in ("spawn", "fork"))
+        states = list(disk.states(all_effects[:unmounted]))
+        self.assertGreater(len(states), 4)
+        left = [{name: content and content[0] for name, content in files.items()} for files in disk.now_possible()]
+        self.assertEqual(left, [wanted])
 
     def fill(self):
         self.vm.mount()
