@@ -124,7 +124,7 @@ static void ask_once(const char *request)
 	free(reply);
 }
 
-static int ask(int n, char **requests)
+static int ask(long n, char **requests)
 {
 	connect_store();
 	if (!xs_watch(xs, MAILBOX, "m") || !xs_watch(xs, REPLIES, "r"))
@@ -138,13 +138,13 @@ static int ask(int n, char **requests)
 /* ---- attacks on dom0 through xenstore ---- */
 
 /* `n` 0: for ever. */
-static int flood(unsigned n, const char *request)
+static int flood(long n, const char *request)
 {
 	char text[256];
 
 	connect_store();
-	for (unsigned i = 1; n == 0 || i <= n; i++) {
-		snprintf(text, sizeof text, "%s #f%u", request, i);
+	for (long i = 1; n == 0 || i <= n; i++) {
+		snprintf(text, sizeof text, "%s #f%ld", request, i);
 		put(MAILBOX, text);
 		round_done();
 	}
@@ -310,9 +310,9 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 
 	if (strcmp(verb, "ask") == 0 && argc > 3)
-		return ask(atoi(argv[2]), argv + 3);
+		return ask(strtol(argv[2], NULL, 10), argv + 3);
 	if (strcmp(verb, "flood") == 0 && argc == 4)
-		return flood((unsigned)atoi(argv[2]), argv[3]);
+		return flood(strtol(argv[2], NULL, 10), argv[3]);
 	if (strcmp(verb, "write") == 0 && argc > 2)
 		write_all(argv + 2);
 	if (strcmp(verb, "remove") == 0 && argc > 2)
