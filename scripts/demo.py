@@ -109,7 +109,9 @@ class Demo:
         raise SystemExit(f"demo: qvm-copy-to-vm ended with status {copy.wait(WAIT_S)}, before dom0 was to be asked")
 
     def run(self):
-        print("demo: VM work makes a folder with 9 files, 2.4 MB, in its user's home", flush=True)
+        print("demo: you are the user of dom0, the VM that manages the others. Somebody in VM work wants to give a folder\n"
+              "demo: to VM personal: dom0 lends work an empty disk, asks you, and hands the disk on\n"
+              "demo: VM work makes a folder with 9 files, 2.4 MB, in its user's home", flush=True)
         self.user("work", MAKE_FOLDER, FOLDER)
         want = self.user("work", SUMS, FOLDER)
         print("\n      time       took   where     what\n", flush=True)
@@ -167,7 +169,7 @@ def main():
         stack.callback(person.end)
         Demo(box, person).run()
         person.say_goodbye()
-    print("demo: done; the box is stopped. scripts/xenbox gives you one to play with")
+    print("demo: done; the box is stopped. To play with one: scripts/xenbox start, then scripts/xenbox shell work")
 
 
 def stop(box):

@@ -9,7 +9,8 @@ int main(int argc, char **argv)
 	static const struct copytool tool = {
 		.program = "qvm-copy-to-vm",
 		.summary = "Copies files and folders to another VM on a virtual pendrive, if the "
-			   "user in dom0 agrees.",
+			   "user in dom0 agrees.\n"
+			   "There they stand in /mnt/incoming until that VM's user unmounts it.",
 	};
 
 	(void)argc;

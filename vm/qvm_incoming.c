@@ -157,8 +157,9 @@ static bool parse(struct job *job, char **argv, GError **error)
 	g_auto(GStrv) copy = g_strdupv(argv);
 	g_autoptr(GError) option_error = NULL;
 
-	g_option_context_set_summary(context, "Tells of the pendrive that was received from "
-					      "another VM, and ends its stay.");
+	g_option_context_set_summary(context,
+		"Tells of the pendrive that was received from "
+		"another VM and stands at " INCOMING_FOLDER ",\nand ends its stay.");
 	g_option_context_add_main_entries(context, entries, NULL);
 	if (!g_option_context_parse_strv(context, &copy, &option_error))
 		return vm_fail_usage(error, option_error->message);
