@@ -4,7 +4,7 @@
  * wrong ones too, and agents that answer what they like, over the simulated host. Each call is
  * answered once, nobody's answer counts who was not asked, and the host's promises hold.
  *
- * The bus is played by this program: a socket, and a peer who says what a bus says.
+ * There is no bus (playedbus.h); that types which do not fit are refused is GDBus's part.
  */
 #include <gio/gio.h>
 #include <string.h>
@@ -12,14 +12,13 @@
 #include "bus-generated.h"
 #include "bus.h"
 #include "fuzz.h"
+#include "playedbus.h"
 #include "qpen_words.h"
 #include "sim.h"
 
-#define DAEMON_NAME ":1.1"
-/* Some tens of calls; each takes a way through four threads. */
+/* Some tens of calls. */
 #define LONGEST 200
 #define AGENT_UID 1000
-#define OBJECT_PATH "/org/qubes/FileExchange1"
 
 struct bytes {
 	const uint8_t *at, *end;
@@ -31,14 +30,12 @@ struct host {
 	struct agents *agents;
 	struct port_events events; /* of the agents */
 	struct bus *bus;
-	GDBusConnection *peer;
 	GHashTable *asked; /* &id, owned: what the agents are to answer */
 	bool yes_is_said;  /* by an agent, ever: only `(b)` of a true is a yes */
 };
 
-static GAsyncQueue *peers;
 enum { AGENT_NO, AGENT_YES, AGENT_NONSENSE, AGENT_FAILS, N_AGENT_REPLIES };
-/* What an agent replies to Ask, read by the thread of the bus. */
+/* What an agent replies to Ask. */
 static gint agent_reply;
 
 /* The policy's files are not what this is about. */
@@ -110,157 +107,46 @@ static GVariant *some_value(struct bytes *b, char type)
 	}
 }
 
-/* Mostly what the method takes. */
 static GVariant *some_arguments(struct bytes *b, const GDBusMethodInfo *method)
 {
-	static const char types[] = "tubos";
 	GVariantBuilder builder;
-	bool right = below(b, 12) != 0;
 
 	g_variant_builder_init(&builder, G_VARIANT_TYPE_TUPLE);
-	for (GDBusArgInfo **arg = method->in_args; right && arg && *arg; arg++)
+	for (GDBusArgInfo **arg = method->in_args; arg && *arg; arg++)
 		g_variant_builder_add_value(&builder, some_value(b, (*arg)->signature[0]));
-	for (uint32_t n = right ? 0 : below(b, 4); n > 0; n--)
-		g_variant_builder_add_value(
-			&builder, some_value(b, types[below(b, sizeof types - 1)]));
 	return g_variant_builder_end(&builder);
 }
 
-/* ---- the bus and the agents: the peer's thread ---- */
-
-static GVariant *bus_says(const char *method)
+static const char *some_program(struct bytes *b)
 {
-	if (strcmp(method, "Hello") == 0)
-		return g_variant_new("(s)", DAEMON_NAME);
-	if (strcmp(method, "GetNameOwner") == 0)
-		return g_variant_new("(s)", ":1.7");
-	if (strcmp(method, "GetConnectionUnixUser") == 0)
-		return g_variant_new("(u)", AGENT_UID);
-	if (strcmp(method, "RequestName") == 0 || strcmp(method, "ReleaseName") == 0)
-		return g_variant_new("(u)", 1);
-	return NULL;
+	return below(b, 4) ? ":1.7" : ":1.8";
 }
 
-static GDBusMessage *reply_to(GDBusMessage *call)
+/* ---- the agents ---- */
+
+static GVariant *agent_says(const char *method, void *data)
 {
-	const char *method = g_dbus_message_get_member(call);
-	GDBusMessage *reply = g_dbus_message_new_method_reply(call);
-	GVariant *body = bus_says(method);
-
-	if (strcmp(method, "Ask") == 0) {
-		gint how = g_atomic_int_get(&agent_reply);
-
-		if (how == AGENT_FAILS) {
-			g_object_unref(reply);
-			return g_dbus_message_new_method_error_literal(
-				call, "org.example.No", "it does not like it");
-		}
-		body = how == AGENT_NONSENSE ? g_variant_new("(s)", "yes")
-					     : g_variant_new("(b)", how == AGENT_YES);
-	}
-	if (body)
-		g_dbus_message_set_body(reply, body);
-	return reply;
-}
-
-static GDBusMessage *on_message(
-	GDBusConnection *connection, GDBusMessage *message, gboolean incoming, gpointer data)
-{
-	GDBusMessageType type = g_dbus_message_get_message_type(message);
-	g_autoptr(GDBusMessage) reply = NULL;
-
 	(void)data;
-	if (!incoming || type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN ||
-		type == G_DBUS_MESSAGE_TYPE_ERROR)
-		return message;
-	if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL) {
-		reply = reply_to(message);
-		g_dbus_connection_send_message(
-			connection, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
+	if (strcmp(method, "Ask") != 0)
+		return g_variant_new("()");
+	switch (agent_reply) {
+	case AGENT_FAILS:
+		return NULL;
+	case AGENT_NONSENSE:
+		return g_variant_new("(s)", "yes");
+	default:
+		return g_variant_new("(b)", agent_reply == AGENT_YES);
 	}
-	g_object_unref(message);
-	return NULL;
 }
 
-static gboolean on_connection(GDBusServer *server, GDBusConnection *connection, gpointer data)
+/* What was said reaches the daemon. */
+static void deliver(struct host *host)
 {
-	(void)server;
-	(void)data;
-	g_dbus_connection_add_filter(connection, on_message, NULL, NULL);
-	g_async_queue_push(peers, g_object_ref(connection));
-	return TRUE;
-}
-
-/* At an address that nothing is left of when the program is killed; to be freed. */
-static char *listen_for_peers(void)
-{
-	g_autofree char *guid = g_dbus_generate_guid();
-	g_autofree char *address = g_strdup_printf("unix:abstract=qfilexchgd-fuzz-%s", guid);
-	g_autoptr(GError) error = NULL;
-	GDBusServer *server =
-		g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
-
-	g_assert_no_error(error);
-	g_signal_connect(server, "new-connection", G_CALLBACK(on_connection), NULL);
-	g_dbus_server_start(server);
-	return g_strdup(g_dbus_server_get_client_address(server));
-}
-
-/* A thread of its own, since the daemon connects with a call that waits. */
-static gpointer serve(gpointer ready)
-{
-	GMainContext *context = g_main_context_new();
-
-	g_main_context_push_thread_default(context);
-	g_async_queue_push(ready, listen_for_peers());
-	g_async_queue_unref(ready);
-	for (;;)
-		g_main_context_iteration(context, TRUE);
-	return NULL;
-}
-
-static void start_server(void)
-{
-	GAsyncQueue *ready = g_async_queue_new();
-	g_autofree char *address = NULL;
-
-	peers = g_async_queue_new();
-	g_thread_unref(g_thread_new("bus", serve, g_async_queue_ref(ready)));
-	address = g_async_queue_pop(ready);
-	g_async_queue_unref(ready);
-	g_setenv("DBUS_SYSTEM_BUS_ADDRESS", address, TRUE);
-}
-
-/* ---- calls ---- */
-
-static void on_reply(GObject *source, GAsyncResult *result, gpointer data)
-{
-	GDBusMessage **reply = data;
-	g_autoptr(GError) error = NULL;
-
-	*reply = g_dbus_connection_send_message_with_reply_finish(
-		G_DBUS_CONNECTION(source), result, &error);
-	/* Neither no answer nor a connection that the daemon closed. */
-	g_assert_no_error(error);
-}
-
-/* The exchange may call its ports meanwhile. NULL: the answer comes later. */
-static GDBusMessage *call(struct host *host, const char *method, GVariant *arguments)
-{
-	g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
-		DAEMON_NAME, OBJECT_PATH, "org.qubes.FileExchange1", method);
-	GDBusMessage *reply = NULL;
-
-	g_dbus_message_set_sender(message, below(&host->bytes, 4) ? ":1.7" : ":1.8");
-	g_dbus_message_set_body(message, arguments);
 	host->sim->in_event = true;
-	g_dbus_connection_send_message_with_reply(host->peer, message,
-		G_DBUS_SEND_MESSAGE_FLAGS_NONE, G_MAXINT, NULL, NULL, on_reply, &reply);
-	while (!reply)
-		g_main_context_iteration(NULL, TRUE);
+	while (g_main_context_iteration(NULL, FALSE))
+		;
 	host->sim->in_event = false;
 	sim_check(host->sim);
-	return reply;
 }
 
 /* What the exchange will be told, for the host to know it. */
@@ -304,23 +190,18 @@ static void check_blocked(GVariant *body)
 	g_variant_iter_free(iter);
 }
 
-static void check_reply(
-	struct host *host, const GDBusMethodInfo *method, GVariant *arguments, GDBusMessage *reply)
+static void check_answer(struct host *host, const GDBusMethodInfo *method, GVariant *arguments,
+	const struct playedbus_answer *answer)
 {
-	g_autoptr(GError) error = NULL;
-
-	if (g_dbus_message_to_gerror(reply, &error)) {
-		g_autofree char *remote = g_dbus_error_get_remote_error(error);
-
+	if (answer->error) {
 		/* None of GLib's own makeshifts for an error that nobody gave a name. */
-		g_assert_nonnull(remote);
-		g_assert_true(g_str_has_prefix(remote, "org.freedesktop.DBus.Error."));
-		g_assert_cmpuint(strlen(error->message), >, 0);
+		g_assert_true(g_str_has_prefix(answer->error, "org.freedesktop.DBus.Error."));
+		g_assert_cmpuint(strlen(answer->text), >, 0);
 		return;
 	}
 	note_unblock(host, method->name, arguments);
 	if (strcmp(method->name, "ListBlocked") == 0)
-		check_blocked(g_dbus_message_get_body(reply));
+		check_blocked(answer->body);
 }
 
 static void call_something(struct host *host)
@@ -328,7 +209,7 @@ static void call_something(struct host *host)
 	GDBusInterfaceInfo *interface = file_exchange1_interface_info();
 	const GDBusMethodInfo *method;
 	g_autoptr(GVariant) arguments = NULL;
-	g_autoptr(GDBusMessage) reply = NULL;
+	struct playedbus_answer answer = {0};
 	uint32_t n = 0;
 
 	do
@@ -340,15 +221,27 @@ static void call_something(struct host *host)
 		return;
 	arguments = g_variant_ref_sink(some_arguments(&host->bytes, method));
 	note_block(host, method->name, arguments);
-	reply = call(host, method->name, arguments);
-	check_reply(host, method, arguments, reply);
+	host->sim->in_event = true;
+	g_assert_true(playedbus_call(some_program(&host->bytes), method, arguments, &answer));
+	host->sim->in_event = false;
+	sim_check(host->sim);
+	check_answer(host, method, arguments, &answer);
+	playedbus_answer_clear(&answer);
+}
+
+static void leave(struct host *host)
+{
+	host->sim->in_event = true;
+	playedbus_leave(some_program(&host->bytes));
+	host->sim->in_event = false;
+	sim_check(host->sim);
 }
 
 /* ---- questions to the agents ---- */
 
 static void set_agent_reply(struct host *host, gint how)
 {
-	g_atomic_int_set(&agent_reply, how);
+	agent_reply = how;
 	host->yes_is_said |= how == AGENT_YES;
 }
 
@@ -399,7 +292,7 @@ static void request_something(struct host *host)
 
 static void step(struct host *host)
 {
-	switch (below(&host->bytes, 12)) {
+	switch (below(&host->bytes, 14)) {
 	case 0:
 	case 1:
 		request_something(host);
@@ -420,6 +313,12 @@ static void step(struct host *host)
 		return;
 	case 6:
 		ask_or_withdraw(host);
+		return;
+	case 7:
+		deliver(host);
+		return;
+	case 8:
+		leave(host);
 		return;
 	default:
 		call_something(host);
@@ -444,15 +343,12 @@ static void host_start(struct host *host)
 
 	host->agents = agents_create(&clock, &host->events);
 	host->bus = bus_create(host->sim->x, host->agents, NULL, &clock);
-	host->peer = g_async_queue_pop(peers);
 }
 
 static void host_end(struct host *host)
 {
 	bus_destroy(host->bus);
 	agents_destroy(host->agents);
-	g_dbus_connection_close_sync(host->peer, NULL, NULL);
-	g_object_unref(host->peer);
 	while (g_main_context_iteration(NULL, FALSE))
 		;
 	g_hash_table_destroy(host->asked);
@@ -463,9 +359,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct host host = {.bytes = {.at = data, .end = data + MIN(size, LONGEST)}};
 
-	if (!peers) {
+	static const struct playedbus_peer peer = {.reply = agent_says, .uid = AGENT_UID};
+	static bool ready;
+
+	if (!ready) {
 		sim_quiet_log();
-		start_server();
+		playedbus_set_peer(&peer);
+		ready = true;
 	}
 	host_start(&host);
 	while (host.bytes.at < host.bytes.end && !host.sim->violation)
