@@ -7,10 +7,19 @@
    images are kept (udev/55-qfilexchgd.rules). */
 #define IMAGE_SUFFIX ".pendrive"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "transfer.h"
+
+/* 32 hex digits, as new_name makes them, and our ending: nobody else's file is called that. */
+static inline bool image_is_name(const char *name)
+{
+	return strspn(name, "0123456789abcdef") == TRANSFER_IMAGE_NAME_MAX &&
+	       strcmp(name + TRANSFER_IMAGE_NAME_MAX, IMAGE_SUFFIX) == 0;
+}
 
 struct images_port {
 	void *ctx;

@@ -120,13 +120,6 @@ static char *image_path(const struct images_dir *s, const char *image)
 	return g_strconcat(s->dir, "/", image, IMAGE_SUFFIX, NULL);
 }
 
-/* 32 hex digits, as new_name makes them, and our ending: nobody else's file is called that. */
-static bool is_image_file(const char *name)
-{
-	return strspn(name, "0123456789abcdef") == TRANSFER_IMAGE_NAME_MAX &&
-	       strcmp(name + TRANSFER_IMAGE_NAME_MAX, IMAGE_SUFFIX) == 0;
-}
-
 /* How much the images may still grow: what was promised to the VMs and is not allocated yet. */
 static uint64_t promised_bytes(const struct images_dir *s)
 {
@@ -138,7 +131,7 @@ static uint64_t promised_bytes(const struct images_dir *s)
 		g_autofree char *path = NULL;
 		struct stat st;
 
-		if (!is_image_file(name))
+		if (!image_is_name(name))
 			continue;
 		path = g_build_filename(s->dir, name, NULL);
 		if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > st.st_blocks * 512)
@@ -469,7 +462,7 @@ static void sweep(void *ctx, const char *const *keep, size_t n_keep)
 	while (dir && (name = g_dir_read_name(dir))) {
 		g_autofree char *path = g_build_filename(s->dir, name, NULL);
 
-		if (!is_image_file(name) && !g_str_has_prefix(name, SCRATCH_PREFIX))
+		if (!image_is_name(name) && !g_str_has_prefix(name, SCRATCH_PREFIX))
 			continue;
 		if (g_hash_table_contains(kept, name))
 			continue;

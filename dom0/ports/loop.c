@@ -13,10 +13,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "images.h"
+
 /* Another program can take the device that LOOP_CTL_GET_FREE named before we do. */
 #define BIND_TRIES 64
 /* What direct I/O is aligned to: the largest sector that disks have. */
 #define DIRECT_ALIGN 4096
+#define DELETED " (deleted)"
 
 static int open_number(unsigned number, int flags)
 {
@@ -127,20 +130,22 @@ static char *backing_file(unsigned number)
 	return text;
 }
 
-/* sysfs says "PATH (deleted)" of a file that was unlinked. */
-static bool is_file(const char *backing, const char *path)
+bool loop_is_over(const char *backing, const char *path)
 {
-	size_t n = strlen(path);
+	g_autofree char *name = NULL;
 
-	return backing && strncmp(backing, path, n) == 0 &&
-	       (backing[n] == '\0' || strcmp(backing + n, " (deleted)") == 0);
+	/* Of one that was unlinked. */
+	name = g_str_has_suffix(backing, DELETED)
+		       ? g_strndup(backing, strlen(backing) - strlen(DELETED))
+		       : g_strdup(backing);
+	return g_str_has_prefix(name, "/") && g_str_has_suffix(path, name);
 }
 
 bool loop_is_bound(unsigned number, const char *path)
 {
 	g_autofree char *backing = backing_file(number);
 
-	return is_file(backing, path);
+	return backing && loop_is_over(backing, path);
 }
 
 typedef bool (*visit_fn)(void *arg, unsigned number, const char *backing);
@@ -169,7 +174,7 @@ static int visit_bound(visit_fn visit, void *arg)
 static bool has_path(void *arg, unsigned number, const char *backing)
 {
 	(void)number;
-	return is_file(backing, arg);
+	return loop_is_over(backing, arg);
 }
 
 int loop_find(const char *path)
@@ -180,17 +185,26 @@ int loop_find(const char *path)
 }
 
 struct sweep {
-	char *prefix;
+	const char *folder;
 	bool (*keep)(void *arg, unsigned number);
 	void *arg;
 };
+
+/* Whether that is an image which lies, or by the part of its path that is known may lie, there. */
+static bool is_image_in(const char *backing, const char *folder)
+{
+	g_autofree char *name = g_path_get_basename(backing);
+	g_autofree char *path = g_build_filename(folder, name, NULL);
+
+	return image_is_name(name) && loop_is_over(backing, path);
+}
 
 static bool sweep_one(void *arg, unsigned number, const char *backing)
 {
 	const struct sweep *sweep = arg;
 	int fd;
 
-	if (!g_str_has_prefix(backing, sweep->prefix) || sweep->keep(sweep->arg, number))
+	if (!is_image_in(backing, sweep->folder) || sweep->keep(sweep->arg, number))
 		return false;
 	g_message("loop%u over %s belongs to no pendrive: freed", number, backing);
 	fd = open_number(number, O_RDONLY);
@@ -203,8 +217,7 @@ static bool sweep_one(void *arg, unsigned number, const char *backing)
 
 void loop_sweep(const char *folder, bool (*keep)(void *arg, unsigned number), void *arg)
 {
-	struct sweep sweep = {.prefix = g_strconcat(folder, "/", NULL), .keep = keep, .arg = arg};
+	struct sweep sweep = {.folder = folder, .keep = keep, .arg = arg};
 
 	visit_bound(sweep_one, &sweep);
-	g_free(sweep.prefix);
 }

@@ -27,11 +27,18 @@ struct loop_view {
 int loop_bind(const struct loop_view *view, struct loop *out);
 /* Gives up our own hold on it. */
 void loop_let_go(struct loop *l);
+/*
+ * Whether `backing`, which sysfs says of a loop device, is the image at `path`: all of the path, or
+ * the end of it. A daemon that systemd gave a mount namespace takes that along when it ends, and of
+ * a file that was opened there only the part of its path below the mount is known from then on. The
+ * name says which it is: no two images have the same.
+ */
+bool loop_is_over(const char *backing, const char *path);
 /* Whether that device is bound to that file now, by whomever. */
 bool loop_is_bound(unsigned number, const char *path);
 /* The device bound to that file, or -ENOENT. */
 int loop_find(const char *path);
-/* Unbinds all devices over files below that folder for which keep(arg, number) is false. */
+/* Unbinds all devices over images in that folder for which keep(arg, number) is false. */
 void loop_sweep(const char *folder, bool (*keep)(void *arg, unsigned number), void *arg);
 
 #endif
