@@ -39,4 +39,4 @@ _qvm() {
 	mapfile -t COMPREPLY < <(compgen -W "$list" -- "$cur")
 	[[ ${COMPREPLY-} == *= ]] && compopt -o nospace
 } && complete -F _qvm qubes_penctl qvm-copy-to-vm qvm-move-to-vm qvm-incoming qvm-open-in-dvm \
-	qubes_add_pendrive_script qubes_dvm_open qubes_dvm_seed qubes_dvm_store
+	qubes_add_pendrive_script qubes_dvm_open qubes_dvm_read qubes_dvm_seed qubes_dvm_store

@@ -34,7 +34,7 @@ need_packages() {
 
 # What it takes to build; the tests and the Xen box ask for more themselves.
 # shellcheck disable=SC2034 # used by those who source this
-build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev libxen-dev libsystemd-dev libjson-glib-dev libgtk-3-dev libnotify-dev libx11-dev lowdown dosfstools'
+build_packages='gcc libc6-dev make cmake ninja-build pkg-config libglib2.0-dev libxen-dev libsystemd-dev libjson-glib-dev libgtk-3-dev libnotify-dev libseccomp-dev libx11-dev lowdown dosfstools'
 # What it takes to make Debian packages, which the Xen box installs.
 # shellcheck disable=SC2034
 package_packages='debhelper dpkg-dev'

@@ -198,8 +198,8 @@ static bool carry_out(struct script *script, const struct transaction *transacti
 }
 
 /*
- * A request must not end with the device, which is given back long before editing is over, and
- * this process does: the unit is bound to it. So somebody else carries it out.
+ * The unit of the device may mount, and nothing else; and it is bound to the device, which is given
+ * back long before editing is over. So another one carries it out.
  */
 static bool dispatch(struct script *script, const struct transaction *transaction, GError **error)
 {
@@ -208,9 +208,10 @@ static bool dispatch(struct script *script, const struct transaction *transactio
 
 	if (!transaction_classify(transaction, false, &kind, error))
 		return false;
-	if (script->transaction || kind != TRANSACTION_REQUEST)
+	if (script->transaction)
 		return carry_out(script, transaction, error);
-	return transaction_detach(&here, error) && (!here || carry_out(script, transaction, error));
+	return transaction_detach(kind, &here, error) &&
+	       (!here || carry_out(script, transaction, error));
 }
 
 static bool serve_transaction(struct script *script, const char *seq, GError **error)
@@ -302,7 +303,7 @@ static bool parse(struct script *script, char **argv, GError **error)
 			"Without systemd: wait for pendrives, and do this for each that comes",
 			NULL},
 		{"transaction", 0, 0, G_OPTION_ARG_NONE, &script->transaction,
-			"Carry out a transaction here, in a unit that outlives the device", NULL},
+			"Carry out a transaction here, in a unit made for that", NULL},
 		{"version", 0, 0, G_OPTION_ARG_NONE, &script->version, "Print the version and exit",
 			NULL},
 		{G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &script->words, NULL, NULL},

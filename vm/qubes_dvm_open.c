@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qubes_dvm_open(8): the user's part of a transaction in a DisposableVM. Reads the file off the
- * pendrive that is its standard input, has it edited, and sends it back if it changed.
+ * qubes_dvm_open(8): the user's part of a transaction in a DisposableVM. Gets the file from the
+ * pendrive's reader at its standard input, has it edited, and sends it back if it changed.
  */
 #include <fcntl.h>
 #include <locale.h>

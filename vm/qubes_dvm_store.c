@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qubes_dvm_store(8): run with the rights of the user whose file it is, the received pendrive open
- * as its standard input. Stores the answer of a DisposableVM.
+ * qubes_dvm_store(8): run with the rights of the user whose file it is, the reader of the received
+ * pendrive at its standard input. Stores the answer of a DisposableVM.
  */
 #include <locale.h>
 #include <stdlib.h>
@@ -114,7 +114,7 @@ static bool run(const struct job *job, GError **error)
 		.store = store,
 		.untrusted_seq = job->words[0],
 		.again = job->again,
-		.device = STDIN_FILENO,
+		.in = STDIN_FILENO,
 		.offset = job->offset_bytes,
 		.elsewhere = elsewhere,
 		.note = on_note,

@@ -238,7 +238,8 @@ static bool fail_lost(const struct job *job, const struct seq_record *seq_record
 
 	g_set_error(error, VM_ERROR, VM_EXIT_LOST,
 		"dom0 says that %s was saved back, but here the transaction is \"%s\"%s%s; the "
-		"journal of this VM tells more (journalctl -u 'qubes-pendrive@*')",
+		"journal of this VM tells more (journalctl -u 'qubes-pendrive@*' -u "
+		"qubes-dvm-answer)",
 		job->shown, seq_state_name(seq_record->state), detail ? ": " : "",
 		detail ? detail : "");
 	return false;

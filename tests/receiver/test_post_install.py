@@ -47,8 +47,8 @@ class PostInstall(receiverbox.ReceiverTest):
         self.calls.write_text("")
         for name, program in REAL.items():
             (self.path / name).symlink_to(program)
-        self.fake("getent", '[ "$1" = passwd ]')
-        self.fake("groupadd", "usermod")
+        self.fake("getent", '[ "$*" = "passwd user" ]')
+        self.fake("groupadd", "useradd", "usermod")
 
     def fake(self, *names):
         """Commands that write down how they were called; the last word may be shell."""
@@ -74,6 +74,7 @@ class PostInstall(receiverbox.ReceiverTest):
         for _ in range(2):
             self.assertEqual(self.post_install(), "")
         self.assertEqual(self.called("groupadd")[0], "groupadd -r qubes")
+        self.assertEqual(self.called("useradd")[0], "useradd -r -d / -s /sbin/nologin -c Reader of pendrives qubes-pendrive")
         self.assertEqual(self.called("usermod")[0], "usermod -a -G qubes user")
         for name in SERVICES:
             script = ETC / "init.d" / name

@@ -79,7 +79,7 @@ class ScriptTest(storebox.StoreTest):
             ["qubes_add_pendrive_script", f"--user={USER}", *options, *words, "xvdh"],
             env={"QPEN_INCOMING": str(self.incoming), "QPEN_PROGRAMS": os.path.dirname(built),
                  "QPEN_RUN": str(self.box.dir / "run"), "QPEN_ENVIRONMENT": str(lines),
-                 "QPEN_SYSTEMD": "/nonexistent"})
+                 "QPEN_READER": USER, "QPEN_SYSTEMD": "/nonexistent"})
 
     def take(self, wanted):
         """dom0 takes the next request, which must be that one, and gives its ID."""

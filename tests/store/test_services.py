@@ -22,7 +22,7 @@ SUPERVISOR = "/usr/lib/qubes/qubes_add_pendrive_script --supervise"
 SERVICES = ("qubes-dvm-seed", "qubes-pendrive", "qubes-pendrive-version")
 # What post-install finds; so no systemctl, which it would use.
 COMMANDS = ("sh", "awk", "chgrp", "chmod", "cmp", "cp", "dirname", "getent", "groupadd", "ln", "mkdir",
-            "mv", "readlink", "rm", "usermod")
+            "mv", "readlink", "rm", "useradd", "usermod")
 OPENRC_STATES = ("daemons", "exclusive", "failed", "hotplugged", "inactive", "options", "scheduled", "started", "starting",
                  "stopping", "tmp", "wasinactive")
 INSIDE = "QFX_TEST_INSIDE"

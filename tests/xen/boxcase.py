@@ -163,7 +163,7 @@ class BoxCase(unittest.TestCase):
         # The save file of DisposableVMs is no image, and is meant to stay.
         left = f"ls {IMAGES} | grep -vxE 'lost[+]found|disposable[.]save([.]info)?'"
         self.wait_for("dom0", f"! {left} | grep -q .", "the images to be removed")
-        self.wait_for("dom0", f"! losetup -a | grep -q {IMAGES}", "the loop devices to be freed")
+        self.wait_for("dom0", f"! losetup -a | grep -q '[.]pendrive'", "the loop devices to be freed")
         self.assertEqual(self.dom0("xenstore-ls /qfilexchgd/transfers"), "")
         nodes = self.dom0("xenstore-ls -f | grep -E '/vbd/([0-9]+/)?(%d|%d)(/| =)' || true" % (OUTGOING, INCOMING))
         self.assertEqual(nodes, "")

@@ -110,9 +110,9 @@ class Edit(DisposableCase):
             self.sh("work", f"mount -t tmpfs -o size=4k,nr_inodes=1,mode=1777 full {folder}")
         self.go(name)
         unit = "qubes-pendrive@xvdh.service"
-        self.wait_for("work", f"systemctl is-failed -q {unit}", "the unit to give up")
+        self.wait_for("work", "systemctl is-failed -q qubes-dvm-answer.service", "the unit to give up")
         self.assertIn(f"STAYS on the pendrive /dev/xvdh until dom0 takes that back: make room, then run `systemctl restart {unit}`",
-                      self.sh("work", f"journalctl -u {unit} -o cat --no-pager"))
+                      self.sh("work", "journalctl -u qubes-dvm-answer.service -o cat --no-pager"))
         self.assertIsNone(opening.poll())
         self.assertEqual(self.disposables(), [name])
         self.sh("work", "umount /home/user /var/tmp /tmp")

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "bulk.h"
 #include "fail.h"
 #include "fileattr.h"
+#include "reader.h"
 #include "scope.h"
 
 #define SUFFIX_KEPT ".before-dvm"
@@ -151,15 +151,14 @@ static bool reserve(const struct draft *draft, uint64_t bytes, GError **error)
 	return false;
 }
 
-static bool fill(const struct answer *answer, const struct dvm_header *header,
-	const struct draft *draft, GError **error)
+static bool fill(const struct reader *reader, const struct draft *draft, GError **error)
 {
 	struct stat st;
 
-	if (!reserve(draft, header->size_bytes, error) ||
-		!bulk_read_body(answer->device, answer->offset, header, draft->fd, error))
+	if (!reserve(draft, reader->header.size_bytes, error) ||
+		!reader_copy(reader, draft->fd, error))
 		return false;
-	if (fstat(draft->fd, &st) == 0 && (uint64_t)st.st_size == header->size_bytes)
+	if (fstat(draft->fd, &st) == 0 && (uint64_t)st.st_size == reader->header.size_bytes)
 		return true;
 	g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
 		"What was written is not as long as what was received");
@@ -336,12 +335,12 @@ static void sync_folder(const struct answer *answer, int folder)
 		note(answer, "the folder could not be synced: a crash now may undo the change");
 }
 
-static bool store_beside(struct target *target, const struct dvm_header *header, GError **error)
+static bool store_beside(struct target *target, const struct reader *reader, GError **error)
 {
 	struct draft *draft = target->draft;
 
 	if (!draft_open(draft, target->folder, error) || !open_original(target, error) ||
-		!fill(target->answer, header, draft, error) || !apply_attributes(target, error))
+		!fill(reader, draft, error) || !apply_attributes(target, error))
 		return false;
 	if (fsync(draft->fd) < 0)
 		return fail_errno(error, target->folder, "does not take the file to the disk");
@@ -351,7 +350,7 @@ static bool store_beside(struct target *target, const struct dvm_header *header,
 	return true;
 }
 
-static bool store_over(const struct answer *answer, const struct dvm_header *header,
+static bool store_over(const struct answer *answer, const struct reader *reader,
 	struct seq_record *record, GError **error)
 {
 	autodraft draft = {.folder = -1, .fd = -1};
@@ -365,7 +364,7 @@ static bool store_over(const struct answer *answer, const struct dvm_header *hea
 		.original = -1,
 		.draft = &draft,
 	};
-	bool ok = store_beside(&target, header, error);
+	bool ok = store_beside(&target, reader, error);
 
 	if (target.original >= 0)
 		close(target.original);
@@ -375,14 +374,14 @@ static bool store_over(const struct answer *answer, const struct dvm_header *hea
 /* -- elsewhere --------------------------------------------------------------------------------- */
 
 /* For the user alone, since others may look into that folder. */
-static bool store_in(const struct answer *answer, const struct dvm_header *header,
+static bool store_in(const struct answer *answer, const struct reader *reader,
 	struct seq_record *record, const char *folder, GError **error)
 {
 	autodraft draft = {.folder = -1, .fd = -1};
 	g_autofree char *name = g_path_get_basename(record->path);
 	g_autofree char *placed = NULL;
 
-	if (!draft_open(&draft, folder, error) || !fill(answer, header, &draft, error))
+	if (!draft_open(&draft, folder, error) || !fill(reader, &draft, error))
 		return false;
 	if (fchmod(draft.fd, 0600) < 0 || fsync(draft.fd) < 0)
 		return fail_errno(error, folder, "does not take the file to the disk");
@@ -408,18 +407,18 @@ static void note_failure(
  * Whatever went wrong at one place, the next is tried: a device that cannot be read fails at all of
  * them alike, and nothing but time is lost.
  */
-static bool store(const struct answer *answer, const struct dvm_header *header,
+static bool store(const struct answer *answer, const struct reader *reader,
 	struct seq_record *record, GError **error)
 {
 	g_autoptr(GError) first = NULL;
 
-	if (store_over(answer, header, record, &first))
+	if (store_over(answer, reader, record, &first))
 		return true;
 	note_failure(answer, "the answer could not be stored in the place of", record->path, first);
 	for (const char *const *folder = answer->elsewhere; *folder; folder++) {
 		g_autoptr(GError) next = NULL;
 
-		if (store_in(answer, header, record, *folder, &next))
+		if (store_in(answer, reader, record, *folder, &next))
 			return true;
 		note_failure(answer, "nor in", *folder, next);
 	}
@@ -431,13 +430,17 @@ static bool store(const struct answer *answer, const struct dvm_header *header,
 /* -- the whole --------------------------------------------------------------------------------- */
 
 /* What a VM wrote that breaks the rules is refused; there is no telling it from a bad device. */
-static bool read_header(const struct answer *answer, struct dvm_header *header,
+static bool read_header(const struct answer *answer, struct reader *reader,
 	struct seq_record *record, GError **error)
 {
 	g_autoptr(GError) cause = NULL;
 
-	if (bulk_read_header(answer->device, answer->offset, header, &cause))
+	if (reader_start(reader, answer->in, answer->offset, &cause))
 		return true;
+	if (!reader->refused) {
+		g_propagate_error(error, g_steal_pointer(&cause));
+		return false;
+	}
 	record->state = SEQ_REFUSED;
 	g_set_error(error, VM_ERROR, VM_EXIT_ERROR, "%s", cause->message);
 	return false;
@@ -445,10 +448,15 @@ static bool read_header(const struct answer *answer, struct dvm_header *header,
 
 static bool receive(const struct answer *answer, struct seq_record *record, GError **error)
 {
-	struct dvm_header header;
+	struct reader reader;
+	bool ok;
 
 	record->state = SEQ_FAILED;
-	return read_header(answer, &header, record, error) && store(answer, &header, record, error);
+	if (!read_header(answer, &reader, record, error))
+		return false;
+	ok = store(answer, &reader, record, error);
+	reader_finish(&reader);
+	return ok;
 }
 
 bool answer_store(const struct answer *answer, struct seq_record *out, GError **error)

@@ -16,7 +16,7 @@ struct answer {
 	struct seqstore *store;
 	const char *untrusted_seq;
 	bool again;      /* an earlier try to store this very answer was cut off, or failed */
-	int device;      /* the received pendrive, open for reading */
+	int in;          /* where the reader of the received pendrive is (reader.h) */
 	uint64_t offset; /* where its data starts */
 	/* Folders, NULL-terminated: where an answer goes that finds no place beside the file. */
 	const char *const *elsewhere;

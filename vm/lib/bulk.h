@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A header and one file's bytes onto a bare pendrive and off it: in large blocks and past the page
- * cache where the device allows it.
+ * A header and one file's bytes onto a bare pendrive: in large blocks and past the page cache where
+ * the device allows it. reader.h has the way off it.
  */
 #ifndef QFX_VM_BULK_H
 #define QFX_VM_BULK_H
@@ -10,8 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "dvmheader.h"
 
 /* How large a pendrive must be for a file of that size. */
 uint64_t bulk_room(uint64_t file_bytes);
@@ -35,18 +33,5 @@ struct bulk_watcher {
 /* bulk_write, and `watcher` (may be NULL) sees every byte that is sent. */
 bool bulk_write_watched(const char *device_path, const char *name, int file,
 	const struct bulk_watcher *watcher, GError **error);
-
-/*
- * Reads the header that stands at `offset` of the open device, whose data ends `offset` bytes
- * before its end as well (the guards). False: VM_EXIT_FAILED, with what the header breaks.
- */
-bool bulk_read_header(int device, uint64_t offset, struct dvm_header *out, GError **error);
-
-/*
- * Copies the header's file into `file`, from its start, and sets its length. It is not synced. The
- * position of neither descriptor matters, and both stay where they are.
- */
-bool bulk_read_body(
-	int device, uint64_t offset, const struct dvm_header *header, int file, GError **error);
 
 #endif

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "bulk.h"
 #include "fail.h"
 #include "filehash.h"
+#include "reader.h"
 #include "scope.h"
 
 /* A longer one is no extension but a sentence with a dot in it. */
@@ -107,30 +107,41 @@ static bool make_folder(struct session *session, const char *parent, GError **er
 }
 
 static bool read_body(
-	struct session *session, int device, uint64_t offset, bool view, GError **error)
+	struct session *session, const struct reader *reader, bool view, GError **error)
 {
 	autofd file = openat(session->folder_fd, session->name,
 		O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, view ? 0400 : 0600);
 
 	if (file < 0)
 		return fail_file(session, "cannot be made", error);
-	if (!bulk_read_body(device, offset, &session->header, file, error))
+	if (!reader_copy(reader, file, error))
 		return false;
 	return filehash_sha256(file, session->digest) ||
 	       fail_file(session, "cannot be read", error);
 }
 
-bool session_read(int device, uint64_t offset, bool view, const char *const *parents,
+static bool read_in(struct session *session, const struct reader *reader, bool view,
+	const char *const *parents, GError **error)
+{
+	g_autofree char *parent = session_choose_parent(parents, reader->header.size_bytes, error);
+
+	session->header = reader->header;
+	return parent && make_folder(session, parent, error) &&
+	       read_body(session, reader, view, error);
+}
+
+bool session_read(int in, uint64_t offset, bool view, const char *const *parents,
 	struct session *out, GError **error)
 {
 	struct session session = {.folder_fd = -1};
-	g_autofree char *parent = NULL;
+	struct reader reader;
+	bool ok;
 
-	if (!bulk_read_header(device, offset, &session.header, error))
+	if (!reader_start(&reader, in, offset, error))
 		return false;
-	parent = session_choose_parent(parents, session.header.size_bytes, error);
-	if (parent && make_folder(&session, parent, error) &&
-		read_body(&session, device, offset, view, error)) {
+	ok = read_in(&session, &reader, view, parents, error);
+	reader_finish(&reader);
+	if (ok) {
 		*out = session;
 		return true;
 	}

@@ -37,10 +37,11 @@ char *session_file_name(const char *name);
 char *session_choose_parent(const char *const *parents, uint64_t file_bytes, GError **error);
 
 /*
- * Reads header and body at `offset` of the open `device` into a new folder in one of `parents`.
+ * Reads header and body at `offset` of the pendrive, by the reader that `in` leads to (reader.h),
+ * into a new folder in one of `parents`.
  * With `view` the file is not writable. False: nothing is left behind. Finish `out` on success.
  */
-bool session_read(int device, uint64_t offset, bool view, const char *const *parents,
+bool session_read(int in, uint64_t offset, bool view, const char *const *parents,
 	struct session *out, GError **error);
 void session_finish(struct session *session);
 

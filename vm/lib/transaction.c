@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,8 +27,15 @@
 #define MARKER_REQUEST "transaction"
 #define MARKER_ANSWER "answer"
 #define PROGRAMS_FOLDER "/usr/lib/qubes"
-#define UNIT "qubes-dvm-transaction.service"
+#define REQUEST_UNIT "qubes-dvm-transaction.service"
+#define ANSWER_UNIT "qubes-dvm-answer.service"
 #define SYSTEMD_SIGN "/run/systemd/system"
+
+/* Who reads what other VMs wrote, and nothing else. */
+#define READER_USER "qubes-pendrive"
+#define READER_PROGRAM "qubes_dvm_read"
+/* How long the reader may take to end when nobody listens to it any more. */
+#define READER_END_MS (30 * 1000)
 
 /* Reading a pendrive and storing a file are work for a machine: they end, or hang for good. */
 #define MACHINE_MS (3600 * 1000)
@@ -174,18 +182,65 @@ static int open_device(GError **error)
 	return device;
 }
 
-/* Ours of the device is closed again when it runs: what the program lets go of, dom0 can take. */
-static pid_t spawn(const struct program *program, const char *user_name, GError **error)
+static char *program_path(const char *name)
 {
-	g_autofree char *path =
-		g_build_filename(setting("QPEN_PROGRAMS", PROGRAMS_FOLDER), program->name, NULL);
-	const char *argv[G_N_ELEMENTS(program->words) + 1] = {path};
-	g_auto(GStrv) environment = NULL;
+	return g_build_filename(setting("QPEN_PROGRAMS", PROGRAMS_FOLDER), name, NULL);
+}
+
+/* Nothing of the environment is its business but where its complaints go. */
+static char **reader_environment(void)
+{
+	const char *journal = getenv("JOURNAL_STREAM");
+	char **environment = g_new0(char *, 1);
+
+	return journal ? g_environ_setenv(environment, "JOURNAL_STREAM", journal, TRUE)
+		       : environment;
+}
+
+static bool find_reader(struct asuser *out, GError **error)
+{
+	const char *name = setting("QPEN_READER", READER_USER);
+
+	if (asuser_find(name, out, NULL))
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
+		"There is no user \"%s\" in this VM to read what others wrote; run "
+		"/usr/share/qubes-pendrive/post-install",
+		name);
+	return false;
+}
+
+/* It alone has the device, and its end of the socket; ours of both are closed again. */
+static pid_t spawn_reader(uint64_t offset, int socket, GError **error)
+{
+	g_autofree char *path = program_path(READER_PROGRAM);
+	g_autofree char *option = g_strdup_printf("--offset=%" G_GUINT64_FORMAT, offset);
+	const char *const argv[] = {path, option, NULL};
+	g_auto(GStrv) environment = reader_environment();
 	autofd device = open_device(error);
 	struct asuser user;
 	pid_t pid;
 
-	if (device < 0 || !asuser_find(user_name, &user, error))
+	if (device < 0 || !find_reader(&user, error))
+		return -1;
+	pid = asuser_spawn(&user,
+		&(struct asuser_job){
+			.argv = argv, .environment = environment, .in = device, .out = socket},
+		error);
+	asuser_finish(&user);
+	return pid;
+}
+
+static pid_t spawn_program(
+	const struct program *program, const char *user_name, int socket, GError **error)
+{
+	g_autofree char *path = program_path(program->name);
+	const char *argv[G_N_ELEMENTS(program->words) + 1] = {path};
+	g_auto(GStrv) environment = NULL;
+	struct asuser user;
+	pid_t pid;
+
+	if (!asuser_find(user_name, &user, error))
 		return -1;
 	environment =
 		asuser_environment(&user, setting("QPEN_ENVIRONMENT", TRANSACTION_ENVIRONMENT));
@@ -194,12 +249,51 @@ static pid_t spawn(const struct program *program, const char *user_name, GError 
 		&(struct asuser_job){
 			.argv = argv,
 			.environment = environment,
-			.in = device,
+			.in = socket,
 			.out = program->out,
 		},
 		error);
 	asuser_finish(&user);
 	return pid;
+}
+
+/* The program of the user, and who reads the pendrive for it. */
+struct pair {
+	pid_t reader, program;
+};
+
+/*
+ * The reader ends when its socket is closed, since nobody listens any more. So the pendrive is open
+ * nowhere when this returns. Idempotent.
+ */
+static void end_reader(struct pair *pair)
+{
+	g_autoptr(GError) error = NULL;
+	int status;
+
+	if (pair->reader > 0 && !asuser_wait(pair->reader, READER_END_MS, &status, &error))
+		journal_say(JOURNAL_WARNING, READER_PROGRAM ": %s", error->message);
+	pair->reader = 0;
+}
+
+static bool spawn(const struct program *program, uint64_t offset, const char *user_name,
+	struct pair *out, GError **error)
+{
+	int ends[2] = {-1, -1};
+	struct pair pair = {0};
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "No socket: %s", g_strerror(errno));
+	else
+		pair.reader = spawn_reader(offset, ends[0], error);
+	if (pair.reader > 0)
+		pair.program = spawn_program(program, user_name, ends[1], error);
+	scope_close_fd(&ends[0]);
+	scope_close_fd(&ends[1]);
+	if (pair.program <= 0)
+		end_reader(&pair);
+	*out = pair;
+	return pair.program > 0;
 }
 
 /* -- an answer ----------------------------------------------------------------------------------
@@ -253,16 +347,20 @@ static bool store_answer(
 	g_autofree char *from = g_strconcat("--from=", transaction->peer, NULL);
 	struct program program = {
 		.name = "qubes_dvm_store", .words = {offset, from, transaction->seq}, .out = -1};
+	struct pair pair;
 	bool again;
+	bool ended;
 	int status = 0;
-	pid_t pid;
 
 	if (!begin_answer(transaction, &again, error))
 		return false;
 	if (again)
 		program.words[3] = "--again";
-	pid = spawn(&program, user_name, error);
-	if (pid < 0 || !asuser_wait(pid, MACHINE_MS, &status, error))
+	if (!spawn(&program, transaction->offset, user_name, &pair, error))
+		return false;
+	ended = asuser_wait(pair.program, MACHINE_MS, &status, error);
+	end_reader(&pair);
+	if (!ended)
 		return false;
 	if (tell_answer(transaction, status))
 		return true;
@@ -313,8 +411,8 @@ static bool hear_read(int from)
 	return strcmp(buffer, WORD_READ) == 0;
 }
 
-static pid_t start_open(
-	const struct transaction *transaction, const char *user_name, int out, GError **error)
+static bool start_open(const struct transaction *transaction, const char *user_name, int out,
+	struct pair *pair, GError **error)
 {
 	g_autofree char *offset =
 		g_strdup_printf("--offset=%" G_GUINT64_FORMAT, transaction->offset);
@@ -325,7 +423,7 @@ static pid_t start_open(
 		.words = {offset, opener, mode, transaction->seq},
 		.out = out};
 
-	return spawn(&program, user_name, error);
+	return spawn(&program, transaction->offset, user_name, pair, error);
 }
 
 static void ask_killme(struct mailbox *mailbox)
@@ -394,19 +492,19 @@ static void end_of_editing(struct mailbox *mailbox, bool was_read, int status)
 }
 
 /* The pendrive is given back as soon as nothing of it is needed: the slot is free for others. */
-static void supervise(struct mailbox *mailbox, pid_t pid, int from)
+static void supervise(struct mailbox *mailbox, struct pair *pair, int from)
 {
 	bool was_read = hear_read(from);
 	g_autoptr(GError) error = NULL;
 	int status = 0;
 
-	if (was_read) {
+	/* Alive or not, it did not get the file; and it must not begin later. */
+	if (!was_read)
+		kill(pair->program, SIGKILL);
+	end_reader(pair);
+	if (was_read)
 		giveback(mailbox, GIVEBACK_MS);
-	} else {
-		/* Alive or not, it did not get the file; and it must not begin later. */
-		kill(pid, SIGKILL);
-	}
-	if (!asuser_wait(pid, -1, &status, &error)) {
+	if (!asuser_wait(pair->program, -1, &status, &error)) {
 		journal_say(JOURNAL_ERROR, "This VM STAYS: qubes_dvm_open: %s", error->message);
 		return;
 	}
@@ -431,26 +529,26 @@ void transaction_request(
 {
 	g_autoptr(GError) error = NULL;
 	int pipe_fds[2] = {-1, -1};
-	pid_t pid = -1;
+	struct pair pair = {0};
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		g_set_error(&error, VM_ERROR, VM_EXIT_FAILED, "No pipe: %s", g_strerror(errno));
 	else
-		pid = start_open(transaction, user_name, pipe_fds[1], &error);
+		start_open(transaction, user_name, pipe_fds[1], &pair, &error);
 	scope_close_fd(&pipe_fds[1]);
-	if (pid > 0)
-		supervise(mailbox, pid, pipe_fds[0]);
+	if (pair.program > 0)
+		supervise(mailbox, &pair, pipe_fds[0]);
 	else
 		fail_request(mailbox, transaction, error->message);
 	scope_close_fd(&pipe_fds[0]);
 }
 
-/* -- out of the device's unit -------------------------------------------------------------------
+/* -- into another unit --------------------------------------------------------------------------
  */
 
-static bool start_unit(GError **error)
+static bool start_unit(const char *unit, GError **error)
 {
-	const char *const words[] = {"systemctl", "--no-block", "start", UNIT, NULL};
+	const char *const words[] = {"systemctl", "--no-block", "start", unit, NULL};
 	g_auto(GStrv) argv = argv_copy(words);
 	g_autoptr(GError) cause = NULL;
 	int status = 0;
@@ -459,18 +557,22 @@ static bool start_unit(GError **error)
 		    &cause) &&
 		status == 0)
 		return true;
-	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "systemctl start " UNIT ": %s",
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "systemctl start %s: %s", unit,
 		cause ? cause->message : "it failed");
 	return false;
 }
 
-bool transaction_detach(bool *out_here, GError **error)
+bool transaction_detach(enum transaction_kind kind, bool *out_here, GError **error)
 {
 	pid_t pid;
 
 	*out_here = false;
 	if (access(setting("QPEN_SYSTEMD", SYSTEMD_SIGN), F_OK) == 0)
-		return start_unit(error);
+		return start_unit(kind == TRANSACTION_REQUEST ? REQUEST_UNIT : ANSWER_UNIT, error);
+	if (kind != TRANSACTION_REQUEST) {
+		*out_here = true;
+		return true;
+	}
 	pid = fork();
 	if (pid < 0) {
 		g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "No process in the background: %s",

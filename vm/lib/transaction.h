@@ -61,10 +61,11 @@ void transaction_request(
 	struct mailbox *mailbox, const struct transaction *transaction, const char *user_name);
 
 /*
- * Starts the unit that carries out the request, so that it outlives the device. Without systemd
- * the caller itself goes on in a new session, in the background, and *out_here is true there;
- * the process that was called ends.
+ * Starts the unit that carries it out. A request's must outlive the device; the other's may do what
+ * the device's unit, which mounts, may not. Without systemd the caller itself goes on, with
+ * *out_here true: with a request in a new session, in the background, and the process that was
+ * called ends.
  */
-bool transaction_detach(bool *out_here, GError **error);
+bool transaction_detach(enum transaction_kind kind, bool *out_here, GError **error);
 
 #endif

@@ -167,7 +167,7 @@ static bool store(struct fixture *fixture, struct seq_record *record, GError **e
 		.store = fixture->store,
 		.untrusted_seq = fixture->seq,
 		.again = fixture->again,
-		.device = device,
+		.in = device,
 		.elsewhere = elsewhere,
 		.no_exchange = fixture->no_exchange,
 		.note = on_note,

@@ -20,6 +20,7 @@ static void setup(struct box *box)
 {
 	g_autofree char *device = NULL;
 	g_autofree char *program = NULL;
+	g_autofree char *reader = NULL;
 	g_autofree char *text = NULL;
 
 	box->folder = g_dir_make_tmp("transaction-XXXXXX", NULL);
@@ -28,6 +29,7 @@ static void setup(struct box *box)
 	box->ending = g_build_filename(box->folder, "ending", NULL);
 	device = g_build_filename(box->folder, "device", NULL);
 	program = g_build_filename(box->folder, "qubes_dvm_store", NULL);
+	reader = g_build_filename(box->folder, "qubes_dvm_read", NULL);
 	text = g_strdup_printf("#!/bin/sh\n{ printf '[%%s]' \"$@\"; id -u; cat; } >'%s'\n"
 			       ". '%s'\n",
 		box->record, box->ending);
@@ -35,10 +37,14 @@ static void setup(struct box *box)
 	g_assert_true(g_file_set_contents(box->ending, "exit 0\n", -1, NULL));
 	g_assert_true(g_file_set_contents(program, text, -1, NULL));
 	g_assert_cmpint(g_chmod(program, 0755), ==, 0);
+	/* The reader: what it has, the program of the user gets. */
+	g_assert_true(g_file_set_contents(reader, "#!/bin/sh\nexec cat\n", -1, NULL));
+	g_assert_cmpint(g_chmod(reader, 0755), ==, 0);
 	g_assert_cmpint(g_chmod(box->folder, 01777), ==, 0);
 	g_setenv("QPEN_RUN", box->run, TRUE);
 	g_setenv("QPEN_PROGRAMS", box->folder, TRUE);
 	g_setenv("QPEN_INCOMING", device, TRUE);
+	g_setenv("QPEN_READER", "nobody", TRUE);
 	g_setenv("QPEN_ENVIRONMENT", "/nonexistent", TRUE);
 }
 
@@ -58,6 +64,7 @@ static void teardown(struct box *box)
 	remove_in(box->folder, "ending");
 	remove_in(box->folder, "device");
 	remove_in(box->folder, "qubes_dvm_store");
+	remove_in(box->folder, "qubes_dvm_read");
 	g_assert_cmpint(g_rmdir(box->folder), ==, 0);
 	g_free(box->folder);
 	g_free(box->run);
