@@ -11,7 +11,8 @@ int main(int argc, char **argv)
 		.summary =
 			"Moves files and folders to another VM on a virtual pendrive, if the "
 			"user in dom0 agrees.\n"
-			"There they stand in /mnt/incoming until that VM's user unmounts it. Here they "
+			"There they stand in /mnt/incoming until that VM's user unmounts it. Here "
+			"they "
 			"are deleted\nwhen dom0 has said that they were delivered, and not before.",
 		.moves = true,
 	};

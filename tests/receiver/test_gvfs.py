@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What file managers see: the real GVfs, over the real udisksd, with the line of our fstab.
 
-Both run on buses of their own, as they would in the receiver. Needs the right to make a device
-node.
+Both run on buses of their own, as they would in the receiver. There is no udev, so the name is that of the folder and
+GVfs unmounts by itself; how the name tells the VM, and how udisks unmounts, is tested in the Xen box. Needs the right to
+make a device node.
 """
 import os
 import subprocess
@@ -15,7 +16,7 @@ from receiverbox import INCOMING, run
 FSTAB = receiverbox.TOP / "vm/system/fstab"
 GVFS_MONITOR = "/usr/libexec/gvfs-udisks2-volume-monitor"
 UDISKSD = "/usr/libexec/udisks2/udisksd"
-NAME = "Pendrive from another VM"
+NAME = "incoming"
 SYSTEM_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>unix:tmpdir={folder}</listen><auth>EXTERNAL</auth>
@@ -57,6 +58,7 @@ class FileManagers(receiverbox.ReceiverTest):
             raise unittest.SkipTest("no right to make a device node; root has it") from error
         os.mknod(dev / "urandom", 0o20666, os.makedev(1, 9))
         os.mknod(dev / "xvdh", 0o60600, os.makedev(202, 112))
+        (dev / "qubes-incoming").symlink_to("xvdh")
         run("mount", "--bind", dev, "/dev")
         unittest.addModuleCleanup(run, "umount", "-l", "/dev")
 

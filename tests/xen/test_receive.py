@@ -1,11 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The receiver's side of a pendrive, as its ordinary user sees it, with systemd and without."""
+import shlex
 import unittest
 
 from boxcase import WAIT_S, BoxCase
 
 SCRIPT = "/usr/lib/qubes/qubes_add_pendrive_script"
 UNIT = "qubes-pendrive@xvdh.service"
+
+
+class Session:
+    """A shell of the VM's user in a session with a bus, and so with GVfs."""
+
+    END = "--end--"
+
+    def __init__(self, process):
+        self.process = process
+
+    def run(self, script):
+        """(status, stdout and stderr)"""
+        self.process.stdin.write(f"{{ {script}\n}} 2>&1; echo {self.END} $?\n".encode())
+        self.process.stdin.flush()
+        text = ""
+        while True:
+            line = self.process.stdout.readline().decode()
+            if not line:
+                raise AssertionError(f"{script}: the session ended: {text}")
+            if line.startswith(self.END):
+                return int(line.split()[1]), text
+            text += line
 
 
 class Receive(BoxCase):
@@ -79,6 +102,42 @@ class Receive(BoxCase):
         self.user("personal", f"kill {pid}")
         self.finish(holder, WAIT_S)
         self.assertEqual(self.sums("personal", "taken/tree"), want)
+        self.wait_nothing_left()
+
+    def start_session(self):
+        # As a desktop's boot does; what D-Bus starts itself has 25 s for it.
+        self.sh("personal", "systemctl start udisks2")
+        process = self.start("personal", "env", "XDG_RUNTIME_DIR=/home/user/.runtime", "LC_ALL=C.UTF-8",
+                             "dbus-run-session", "--", "sh", user="user")
+        session = Session(process)
+        session.run("mkdir -p -m 700 $XDG_RUNTIME_DIR; cd ~")
+        return session
+
+    def wait_shown(self, session, line):
+        status, text = session.run(f"for i in $(seq {WAIT_S}); do gio mount -l | grep -qF {shlex.quote(line)} && break;"
+                                   " sleep 1; done; gio mount -l")
+        self.assertIn(line, text)
+
+    def test_a_file_manager(self):
+        """The volume tells the sender, and its user unmounts it: by the real udev, udisks and GVfs, which ran before."""
+        shown = "Mount(0): Pendrive from work -> file:///mnt/incoming"
+        self.make_tree("work", "tree", 5, 1)
+        session = self.start_session()
+        self.assertNotIn("Mount", session.run("gio mount -l")[1])
+        self.send()
+        self.wait_shown(session, shown)
+
+        # Not while somebody uses it
+        holder, pid = self.hold()
+        status, text = session.run("gio mount -u /mnt/incoming </dev/null")
+        self.assertNotEqual(status, 0)
+        self.assertIn("preventing the unmount", text)
+        self.incoming()
+        self.user("personal", f"kill {pid}")
+        self.finish(holder, WAIT_S)
+        self.assertEqual(session.run("gio mount -u /mnt/incoming"), (0, ""))
+        self.wait_gone()
+
         self.wait_nothing_left()
 
     def start_supervisor(self):

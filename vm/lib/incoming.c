@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fail.h"
 #include "journal.h"
@@ -99,6 +100,20 @@ static void note(const char *source, dev_t device)
 			"The VM's user will not be told whose pendrive it is: %s", error->message);
 }
 
+static void announce(const char *source)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!received_announce(source, &error))
+		journal_say(JOURNAL_WARNING, "File managers will not say whose pendrive it is: %s",
+			error->message);
+	/* Where no udev makes it; without it the line in fstab is about no device. */
+	if (symlink(QPEN_INCOMING_NAME, INCOMING_LINK) < 0 && errno != EEXIST)
+		journal_say(JOURNAL_WARNING,
+			INCOMING_LINK " cannot be made, so that only root can unmount it: %s",
+			g_strerror(errno));
+}
+
 void incoming_adopt(const char *source, dev_t mounted)
 {
 	struct received known;
@@ -108,8 +123,8 @@ void incoming_adopt(const char *source, dev_t mounted)
 		note(source, mounted);
 }
 
-bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted,
-	GError **error)
+static bool mount_from(const char *source, uint64_t offset, uid_t uid, gid_t gid,
+	dev_t *out_mounted, GError **error)
 {
 	autofd device = open(INCOMING_DEVICE, O_RDONLY | O_CLOEXEC);
 	char path[LOOPDEV_PATH_BYTES] = INCOMING_DEVICE;
@@ -119,6 +134,8 @@ bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, d
 
 	if (device < 0)
 		return fail_errno(INCOMING_DEVICE " cannot be opened", error);
+	/* udev hears of the loop device as soon as it is made. */
+	announce(source);
 	if (offset) {
 		window = open_window(device, offset, path, error);
 		if (window < 0)
@@ -127,12 +144,19 @@ bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, d
 	if (fstat(offset ? window : device, &st) < 0)
 		return fail_errno(INCOMING_DEVICE " cannot be looked at", error);
 	note(source, st.st_rdev);
-	if (!mount_vfat(path, uid, gid, error)) {
-		received_forget();
+	if (!mount_vfat(path, uid, gid, error))
 		return false;
-	}
 	*out_mounted = st.st_rdev;
 	return true;
+}
+
+bool incoming_mount(const char *source, uint64_t offset, uid_t uid, gid_t gid, dev_t *out_mounted,
+	GError **error)
+{
+	if (mount_from(source, offset, uid, gid, out_mounted, error))
+		return true;
+	received_forget();
+	return false;
 }
 
 /* -- afterwards -------------------------------------------------------------------------------- */

@@ -13,6 +13,8 @@
 
 #define INCOMING_DEVICE "/dev/xvdh"
 #define INCOMING_FOLDER "/mnt/incoming"
+/* What the line in fstab names: the device, or the loop device over it. By udev, or by us. */
+#define INCOMING_LINK "/dev/qubes-incoming"
 
 /* Exactly "0" or "65536": where the sender's bytes start. */
 bool incoming_parse_offset(const char *text, uint64_t *out);

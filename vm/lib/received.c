@@ -12,6 +12,8 @@
 #include "qpen_words.h"
 
 #define NOTE "/run/qubes-incoming"
+/* Beside it. */
+#define ANNOUNCEMENT_SUFFIX ".udev"
 #define GROUP "pendrive"
 /* Longer ones are not ours. */
 #define NOTE_MAX_BYTES 4096
@@ -22,6 +24,16 @@ static const char *note_path(void)
 	const char *override = getenv("QPEN_NOTE");
 
 	return override && *override ? override : NOTE;
+}
+
+static char *announcement_path(void)
+{
+	return g_strconcat(note_path(), ANNOUNCEMENT_SUFFIX, NULL);
+}
+
+char *received_format_announcement(const char *source)
+{
+	return g_strdup_printf("UDISKS_NAME=Pendrive from %s\n", *source ? source : "another VM");
 }
 
 char *received_format(const struct received *received)
@@ -69,16 +81,32 @@ bool received_parse(const char *untrusted, gsize len, struct received *out)
 	return true;
 }
 
+static bool write_whole(const char *path, const char *text, GError **error)
+{
+	return g_file_set_contents_full(
+		path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error);
+}
+
+bool received_announce(const char *source, GError **error)
+{
+	g_autofree char *path = announcement_path();
+	g_autofree char *text = received_format_announcement(source);
+
+	return write_whole(path, text, error);
+}
+
 bool received_note(const struct received *received, GError **error)
 {
 	g_autofree char *text = received_format(received);
 
-	return g_file_set_contents_full(
-		note_path(), text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error);
+	return write_whole(note_path(), text, error);
 }
 
 void received_forget(void)
 {
+	g_autofree char *announcement = announcement_path();
+
+	unlink(announcement);
 	unlink(note_path());
 }
 

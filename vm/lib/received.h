@@ -21,8 +21,19 @@ struct received {
 	gint64 since_s;                 /* Unix time; 0 where nobody said */
 };
 
+/*
+ * Before there is a device: what file managers shall call it, for udev (55-qubes-pendrive.rules).
+ * Root alone can. False: they will have no name for it, and nothing else is wrong.
+ */
+bool received_announce(const char *source, GError **error);
+
+/* Its text, which nobody need escape: `source` is a sound VM name, or "". */
+char *received_format_announcement(const char *source);
+
 /* Writes the note; root alone can. False: nobody will know, and nothing else is wrong. */
 bool received_note(const struct received *received, GError **error);
+
+/* All of that. */
 void received_forget(void);
 
 /*

@@ -66,6 +66,16 @@ static void test_there_and_back(void)
 	g_assert_cmpint(got.since_s, ==, want.since_s);
 }
 
+/* One line, as udev takes it: nothing in a VM's name means anything there. */
+static void test_announcement(void)
+{
+	g_autofree char *text = received_format_announcement("work-2.web+x_y");
+	g_autofree char *unknown = received_format_announcement("");
+
+	g_assert_cmpstr(text, ==, "UDISKS_NAME=Pendrive from work-2.web+x_y\n");
+	g_assert_cmpstr(unknown, ==, "UDISKS_NAME=Pendrive from another VM\n");
+}
+
 /* Neither the end of the bytes nor a NUL in them matters. */
 static void test_cut(void)
 {
@@ -86,6 +96,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/vm/received/rows", test_rows);
 	g_test_add_func("/vm/received/there-and-back", test_there_and_back);
+	g_test_add_func("/vm/received/announcement", test_announcement);
 	g_test_add_func("/vm/received/cut", test_cut);
 	return g_test_run();
 }
