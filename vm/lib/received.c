@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "received.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -81,10 +83,16 @@ bool received_parse(const char *untrusted, gsize len, struct received *out)
 	return true;
 }
 
+/* Nobody reads it before there is a mount, so its mode may come after it. */
 static bool write_whole(const char *path, const char *text, GError **error)
 {
-	return g_file_set_contents_full(
-		path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, error);
+	if (!g_file_set_contents(path, text, -1, error))
+		return false;
+	if (chmod(path, 0644) == 0)
+		return true;
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED, "%s cannot be made readable: %s", path,
+		g_strerror(errno));
+	return false;
 }
 
 bool received_announce(const char *source, GError **error)

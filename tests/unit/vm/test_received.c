@@ -2,7 +2,9 @@
 /* The note that tells the user whose pendrive is mounted. */
 #include <glib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "received.h"
 
@@ -91,12 +93,32 @@ static void test_cut(void)
 	}
 }
 
+/* The VM's user reads it, whatever its writer's umask is; systemd's unit has 077. */
+static void test_readable(void)
+{
+	g_autofree char *folder = g_dir_make_tmp("received-XXXXXX", NULL);
+	g_autofree char *path = g_build_filename(folder, "note", NULL);
+	const struct received received = {.device = makedev(7, 3), .source = "work", .since_s = 1};
+	const mode_t before = umask(077);
+	struct stat st;
+
+	g_setenv("QPEN_NOTE", path, TRUE);
+	g_assert_true(received_note(&received, NULL));
+	umask(before);
+	g_assert_cmpint(stat(path, &st), ==, 0);
+	g_assert_cmpint(st.st_mode & 07777, ==, 0644);
+	received_forget();
+	g_unsetenv("QPEN_NOTE");
+	g_assert_cmpint(rmdir(folder), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/vm/received/rows", test_rows);
 	g_test_add_func("/vm/received/there-and-back", test_there_and_back);
 	g_test_add_func("/vm/received/announcement", test_announcement);
+	g_test_add_func("/vm/received/readable", test_readable);
 	g_test_add_func("/vm/received/cut", test_cut);
 	return g_test_run();
 }
