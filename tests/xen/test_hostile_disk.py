@@ -85,6 +85,16 @@ class HostileDisk(BoxCase):
         self.wait_nothing_left()
         self.assertEqual(self.sh("personal", "systemctl is-system-running || systemctl --failed --no-legend"), "running")
 
+    def test_the_next_pendrive_is_empty(self):
+        """Of what was on a removed one nothing can be read, by the VM that had it or by another."""
+        self.lend("format=none")
+        self.sh("work", f"tr '\\000' '\\377' < /dev/zero | head -c {MIB << 20} > /dev/xvdg; sync")
+        self.dom0("qfilexchgctl cancel 1")
+        self.wait_nothing_left()
+        for vm in ("personal", "work"):
+            self.penctl_ok(vm, "new", f"size={MIB}M", "format=none")
+            self.assertEqual(self.sh(vm, "tr -d '\\000' < /dev/xvdg | wc -c"), "0")
+
     def test_nobody_probes_our_disks(self):
         """udev must have asked blkid of none of them, and offer none to anybody."""
         self.lend()
