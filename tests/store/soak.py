@@ -207,7 +207,9 @@ class Soak(CrashTest):
             self.disturb()
             if len(self.dying) > 2 or not self.to_begin:
                 self.bury()
-            return not self.to_begin and not self.dying and all(client.is_at_rest() for client in self.clients)
+            # What a VM sent that is dead by now may wait in a queue, and come to a client that is at rest.
+            return (not self.to_begin and not self.dying and all(client.is_at_rest() for client in self.clients)
+                    and not self.records())
 
         storebox.until(is_over, f"all to end (--seed {self.seed}): " +
                        str([(client.vm, client.sending, client.lent, client.giving) for client in self.clients
