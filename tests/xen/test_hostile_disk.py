@@ -2,6 +2,7 @@
 """What a sender may write on a pendrive, and who looks at it."""
 import unittest
 
+import hostilecase
 from boxcase import IMAGES, BoxCase
 
 MIB = 64
@@ -110,6 +111,42 @@ class HostileDisk(BoxCase):
         self.sh("personal", "udevadm settle")
         for device in ("/dev/xvdh", self.sh("personal", "losetup -n -O NAME -j /dev/xvdh | tr -d ' '")):
             self.assertNotIn("ID_FS_", self.sh("personal", f"udevadm info {device}"))
+
+
+class TimeOfCheck(BoxCase):
+    """What the receiver reads is what the sender had when the question came up, whatever that goes on writing."""
+    config = {"questions": {"timeout": "900"}}  # hashing takes its time here
+
+    def image_sum(self):
+        return self.dom0(f"cat {IMAGES}/*.pendrive | sha256sum")
+
+    def test_a_sender_that_goes_on_writing(self):
+        hostilecase.put_hostile(self.box, "work")
+        self.penctl_ok("work", "new", f"size={MIB}M")
+        # Through the file system, a loop device, the page cache, around it, and a mapping.
+        self.sh("work", "mount -t vfat /dev/xvdg /mnt/outgoing && losetup -f /dev/xvdg")
+        loop = self.sh("work", "losetup -n -O NAME -j /dev/xvdg | tr -d ' '")
+        writers = [self.start("work", hostilecase.HOSTILE, "scribble", device) for device in ("/dev/xvdg", loop)]
+        for writer in writers:
+            self.assertEqual(writer.stdout.readline(), b"ready\n")
+        self.start("work", "sh", "-c", "while :; do date +%N >> /mnt/outgoing/log; sync; done")
+        self.wait_for("work", "[ -s /mnt/outgoing/log ]")
+        at_first = self.image_sum()
+        self.wait_for("dom0", f"! cat {IMAGES}/*.pendrive | sha256sum | grep -q '{at_first}'", "the image to change")
+        # No tool of ours would send what is mounted: this is written by hand.
+        self.sh("work", "xenstore-write device/qpen 'send personal #hand'")
+        self.wait_state(1, "asking")
+        asked = self.image_sum()
+        for writer in writers:
+            self.assertIsNone(writer.poll(), "it was to go on writing")
+        self.agent()
+        self.wait_state(1, "delivered")
+        self.wait_for("personal", "[ -b /dev/xvdh ]")
+        # With the guards, the receiver's device is the image file.
+        self.assertEqual(self.sh("personal", "sha256sum < /dev/xvdh"), asked)
+        self.assertEqual(self.image_sum(), asked)
+        for writer in writers:
+            self.assertIsNone(writer.poll(), "it was to go on writing")
 
 
 if __name__ == "__main__":
