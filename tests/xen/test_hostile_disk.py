@@ -1,11 +1,72 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a sender may write on a pendrive, and who looks at it."""
+import struct
 import unittest
+import zlib
 
 import hostilecase
 from boxcase import IMAGES, BoxCase
 
 MIB = 64
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def lvm_label():
+    rest = struct.pack("<I8s32s", 32, b"LVM2 001", b"hostile" * 4).ljust(512 - 20, b"\0")
+    crc = zlib.crc32(rest, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return struct.pack("<8sQI", b"LABELONE", 1, crc) + rest
+
+
+def raid_superblock():
+    """Of version 1.2, of an array of one device."""
+    def block(csum):
+        return struct.pack("<IIII16s32sQIiQIi", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"hostile:0", 0, 0, 0, 8, 0, 1) \
+            .ljust(128, b"\0") + struct.pack("<QQQ", 2048, 4096, 8).ljust(88, b"\0") + \
+            struct.pack("<II", csum, 0).ljust(40, b"\0")
+
+    total = sum(struct.unpack("<64I", block(0)))
+    return block(((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF)
+
+
+def btrfs_superblock():
+    body = bytearray(4096 - 32)
+    body[0x20 - 32 + 16:0x30 - 32 + 16] = struct.pack("<QQ", 65536, 1)
+    body[0x40 - 32:0x48 - 32] = b"_BHRfS_M"
+    body[0x70 - 32:0x78 - 32] = struct.pack("<Q", MIB << 20)
+    body[0x90 - 32:0x98 - 32] = struct.pack("<II", 4096, 4096)
+    return struct.pack("<I", crc32c(bytes(body))).ljust(32, b"\0") + bytes(body)
+
+
+def ext_superblock():
+    block = bytearray(1024)
+    struct.pack_into("<IIIII", block, 0, 16384, 65536, 0, 60000, 16000)
+    struct.pack_into("<H", block, 56, 0xEF53)
+    struct.pack_into("<I", block, 76, 1)
+    struct.pack_into("<III", block, 92, 0x4, 0x40, 0)  # a journal, extents
+    block[104:120] = b"hostile-ext4-sb!"
+    return bytes(block)
+
+
+# What libblkid calls it, where it is, what is there. All of them together leave a vfat that can be mounted.
+SIGNATURES = {
+    "LVM2_member": (512, lvm_label()),
+    "ext4": (1024, ext_superblock()),
+    "linux_raid_member": (4096, raid_superblock()),
+    "crypto_LUKS": (0x8000, b"SKUL\xba\xbe" + struct.pack(">HQQ", 2, 16384, 1) + b"\0" * 48 + b"sha256".ljust(32, b"\0")
+                    + b"s" * 64 + b"12345678-1234-1234-1234-123456789abc".ljust(40, b"\0") + b"\0" * 48
+                    + struct.pack(">Q", 0x8000) + b"\0" * 184),
+    "btrfs": (65536, btrfs_superblock()),
+}
+# A partition of type Linux behind the code of the boot sector.
+PARTITION = (446, struct.pack("<B3sB3sII", 0, b"\0\2\0", 0x83, b"\0\2\0", 2048, 65536))
 
 
 class HostileDisk(BoxCase):
@@ -85,6 +146,48 @@ class HostileDisk(BoxCase):
         self.wait_for("personal", "! [ -e /dev/xvdh ]", "the receiver to give it back")
         self.wait_nothing_left()
         self.assertEqual(self.sh("personal", "systemctl is-system-running || systemctl --failed --no-legend"), "running")
+
+    def overlay(self, vm, path, parts):
+        """Writes bytes at their places in a file or device of a VM."""
+        for offset, data in parts:
+            done = self.box.exec(vm, ["dd", f"of={path}", "bs=64k", f"seek={offset}", "oflag=seek_bytes", "conv=notrunc,fsync",
+                                      "status=none"], input=data)
+            self.assertEqual(done.status, 0, done.stderr)
+
+    def what_is_there(self, vm):
+        """All that could have been made of a signature: links, arrays, mapped devices, partitions, what blkid keeps."""
+        return self.sh(vm, "find /dev/disk /dev/mapper /dev/md* 2>/dev/null | grep -v by-diskseq | sort; cat /proc/mdstat 2>/dev/null; "
+                           "ls /sys/block | grep -E '^(dm|md)' || true; cat /run/blkid/blkid.tab 2>/dev/null || true; "
+                           "grep -E '(loop[0-9]+p|xvd[gh])[0-9]' /proc/partitions || true")
+
+    def assert_not_looked_into(self, vm, device):
+        """Even when udev is told that it has changed."""
+        self.sh(vm, f"udevadm trigger -c change {device}; udevadm settle")
+        info = self.sh(vm, f"udevadm info {device}")
+        for property_of_blkid in ("ID_FS_", "ID_PART_"):
+            self.assertNotIn(property_of_blkid, info)
+        self.assertNotIn("by-", self.sh(vm, f"udevadm info -q symlink {device}"))
+
+    def test_signatures_make_nothing_appear(self):
+        """Of a partition table, LVM, RAID, LUKS, btrfs and ext4, in dom0 and in the receiver."""
+        for kind, part in SIGNATURES.items():
+            # They are what they pretend to be: this test could fail.
+            with self.subTest(kind):
+                self.sh("work", f"rm -f /run/alone; truncate -s {MIB}M /run/alone")
+                self.overlay("work", "/run/alone", [part])
+                self.assertEqual(self.sh("work", "blkid -p -o value -s TYPE /run/alone"), kind)
+        before = {vm: self.what_is_there(vm) for vm in ("dom0", "personal")}
+        self.lend()
+        self.overlay("work", "/dev/xvdg", [*SIGNATURES.values(), PARTITION])
+        self.assertEqual(self.sh("work", "sfdisk -d /dev/xvdg | grep -c '^/dev/xvdg1'"), "1")
+        self.assert_not_looked_into("dom0", self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '"))
+        self.assertEqual(self.what_is_there("dom0"), before["dom0"])
+        self.deliver()
+        self.wait_incoming("personal")
+        for device in ("/dev/xvdh", self.sh("personal", "losetup -n -O NAME -j /dev/xvdh | tr -d ' '")):
+            self.assert_not_looked_into("personal", device)
+        self.assert_not_looked_into("dom0", self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '"))
+        self.assertEqual({vm: self.what_is_there(vm) for vm in before}, before)
 
     def test_the_next_pendrive_is_empty(self):
         """Of what was on a removed one nothing can be read, by the VM that had it or by another."""
