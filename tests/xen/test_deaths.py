@@ -164,6 +164,49 @@ class DaemonRestarted(BoxCase):
         status, text = self.finish(sending)
         self.assertEqual(status, 0, text)
 
+    # A VM that is paused neither takes nor gives up a disk. dom0 writes its requests for it.
+
+    def post_for(self, vm, request):
+        self.dom0(f"xenstore-write /local/domain/{self.domid(vm)}/device/qpen '{request}'")
+
+    def wait_reply_of(self, vm, ident, text):
+        self.wait_for("dom0", f"[ \"$(xenstore-read /local/domain/{self.domid(vm)}/device/qpen-reply/{ident})\" = '{ident} {text}' ]")
+
+    def kill_in(self, state):
+        """The next daemon is where the former was."""
+        self.wait_state(1, state)
+        self.dom0("systemctl reset-failed qfilexchgd", check=False)
+        self.kill()
+        self.assertEqual(self.state_of(1), state)
+
+    def test_in_the_states_that_wait_for_a_vm(self):
+        self.configure({"timeouts": {"attach": "3600", "detach": "3600"}, "questions": {"timeout": "3600"}})
+        self.dom0("xl pause work")
+        self.post_for("work", "new #a")
+        self.kill_in("attaching-out")
+        self.dom0("xl unpause work")
+        self.wait_reply_of("work", "a", "ok xvdg")
+        self.wait_for("work", "[ -e /dev/xvdg ]")
+        self.user("work", "mount /mnt/outgoing && echo x > /mnt/outgoing/x && umount /mnt/outgoing")
+        self.dom0("xl pause work")
+        self.post_for("work", "send personal #b")
+        self.kill_in("freezing")
+        self.dom0("xl unpause work")
+        self.wait_state(1, "asking")
+        self.dom0("xl pause personal")
+        self.agent()
+        self.kill_in("attaching-in")
+        self.dom0("xl unpause personal")
+        self.wait_reply_of("work", "b", "ok delivered")
+        self.wait_incoming("personal")
+        self.assertEqual(self.user("personal", "cat /mnt/incoming/x"), "x")
+        self.dom0("xl pause personal")
+        self.post_for("personal", "umount #c")
+        self.kill_in("taking-back")
+        self.dom0("xl unpause personal")
+        self.wait_reply_of("personal", "c", "ok")
+        self.wait_nothing_left()
+
     def test_the_sender_dies_while_no_daemon_runs(self):
         self.penctl_ok("work", "new")
         self.dom0("systemctl stop qfilexchgd; xl destroy work; systemctl start qfilexchgd")
