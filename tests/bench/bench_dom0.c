@@ -55,7 +55,8 @@ static void wait_node(const char *path, const char *value)
 
 		if (rc < 0 ? !value : value && strcmp(now, value) == 0)
 			break;
-		for (fired = FALSE; !fired;)
+		fired = FALSE;
+		while (!fired)
 			g_main_context_iteration(NULL, TRUE);
 	}
 	xs_conn_unwatch(conn, watch);

@@ -84,6 +84,7 @@ static bool receive(
 	struct reader reader;
 	bool ok = reader_start(&reader, device, offset, error);
 
+	*header = (struct dvm_header){0};
 	if (ok) {
 		*header = reader.header;
 		ok = reader_copy(&reader, copy, error);
