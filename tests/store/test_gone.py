@@ -34,7 +34,7 @@ class Idle:
 
 
 class Xenstored(Idle, storebox.DaemonTest):
-    config = {"questions": {"timeout": "4"}}
+    config = {"questions": {"timeout": "10"}}
 
     def check_box(self):
         """The VMs ended with it."""
@@ -60,7 +60,7 @@ class Xenstored(Idle, storebox.DaemonTest):
 
 
 class Bus(Idle, storebox.DaemonTest):
-    config = {"questions": {"timeout": "4"}}
+    config = {"questions": {"timeout": "10"}}
 
     def test_nobody_can_be_asked(self):
         """A question ends in time without a bus, and the name is taken again when there is one."""
@@ -82,7 +82,7 @@ class Bus(Idle, storebox.DaemonTest):
 
 
 class Agent(Idle, storebox.DaemonTest):
-    config = {"questions": {"timeout": "4"}}
+    config = {"questions": {"timeout": "10"}}
 
     def test_one_that_never_answers(self):
         """It is stopped in its tracks: the daemon does not wait for it, and serves the others."""
@@ -99,7 +99,7 @@ class Agent(Idle, storebox.DaemonTest):
 
 class Child(Idle, DisposableTest):
     """qfilexchg-domains hangs, as libxl does at times: it is killed at its deadline."""
-    config = {"timeouts": {"start": "4"}}
+    config = {"timeouts": {"start": "10"}}
 
     def test_making_hangs(self):
         gate = self.host.hold("make")
