@@ -166,7 +166,7 @@ static bool confirm(const struct job *job)
 	if (job->quiet || !job->screen.terminal || !isatty(STDIN_FILENO) || job->report.fd >= 0)
 		return false;
 	vm_print_error("Leave out these %u and go on? [y/N] ", job->tree->complaints->len);
-	if (!fgets(answer, sizeof answer, stdin)) {
+	if (!stopping_wait_input(STDIN_FILENO) || !fgets(answer, sizeof answer, stdin)) {
 		vm_print_error("\n");
 		return false;
 	}
