@@ -209,7 +209,7 @@ MUTANTS = [
     ("a pendrive in the slot of a closed DisposableVM", EXCHANGE,
      "\tif (to && disposables_is_closed(x, &to->vm.id))\n", "\tif (false)\n"),
     ("nobody looks whether a VM has shut down", EXCHANGE,
-     "\tupdate_vms(ctx, TRUE);\n\tdisposables_look(ctx);\n", "\tupdate_vms(ctx, TRUE);\n"),
+     "\tupdate_vms(ctx, TRUE, FALSE);\n\tdisposables_look(ctx);\n", "\tupdate_vms(ctx, TRUE, FALSE);\n"),
     ("an answer finds the queue full", EXCHANGE,
      "\tif (slot == TRANSFER_SLOT_QUEUE_FULL && e->t.kind == TRANSFER_ANSWER)\n", "\tif (false)\n"),
     ("a DisposableVM's step is not written down", EXCHANGE,

@@ -67,11 +67,15 @@ void vm_show_device(const struct vm *vm, unsigned int vdev, bool is_there)
 		unlink(path);
 		return;
 	}
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		g_warning("cannot make %s: %s", path, g_strerror(errno));
-	else
+	if (access(path, F_OK) == 0)
+		return;
+	/* When it can be seen nobody has it open, as with a real one. */
+	g_autofree char *hidden = g_strdup_printf("%s/.xvd%c", devices, letter);
+	int fd = open(hidden, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
 		close(fd);
+	if (fd < 0 || rename(hidden, path) < 0)
+		g_warning("cannot make %s: %s", path, g_strerror(errno));
 }
 
 struct vm *vm_create(unsigned int domid, const char *name, const char *uuid)
