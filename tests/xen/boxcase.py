@@ -113,7 +113,9 @@ class BoxCase(unittest.TestCase):
 
     def wait_for(self, domain, condition, what=None, timeout=WAIT_S):
         """Waits until a shell condition holds in a domain."""
-        script = f"until {condition}; do sleep 0.2; done"
+        # The first looks follow soon; then looking must not take the time of what is waited for.
+        script = (f"for s in 0.1 0.2 0.4; do if {condition}; then exit; fi; sleep $s; done; "
+                  f"until {condition}; do sleep 0.8; done")
         try:
             self.sh(domain, script, timeout=timeout)
         except xenboxlib.BoxError as error:
