@@ -483,8 +483,9 @@ static void test_killed_while_resolving(void)
 		struct sim_request *second;
 
 		given_lent(sim, "work");
-		sim_kill_vm(sim, vm(sim, "personal"), true);
+		/* In this order: the daemon hears of the request first. */
 		second = asks(sim, "work", "send personal");
+		sim_kill_vm(sim, vm(sim, "personal"), true);
 		/* After the request is read, after the first new state is written, ... */
 		sim->crash_in = at;
 		when(sim, SIM_EV_MAILBOX);
