@@ -165,7 +165,7 @@ MUTANTS = [
      "\tif (budgets_refused(x->budgets, name, now_ms))\n\t\ttell_too_often(x, name, 1);\n\tarm_notices(x);\n",
      "\tif (budgets_refused(x->budgets, name, now_ms))\n\t\ttell_too_often(x, name, 1);\n"),
     ("a deleted mailbox is not made anew", EXCHANGE,
-     "\t\tif (still_there(x, node))\n\t\t\topen_mailbox(x, domid);\n", ""),
+     "\t\tif (still_there(x, node))\n\t\t\topen_mailbox(x, domid);\n", "\t\tif (still_there(x, node))\n\t\t\treturn;\n"),
     ("a bad request is not answered", EXCHANGE,
      "\telse\n\t\tanswer_error(x, node, request.id,",
      "\telse if (false)\n\t\tanswer_error(x, node, request.id,"),
