@@ -27,6 +27,13 @@ class Failed(AssertionError):
     pass
 
 
+def box_name():
+    """Whose turn it is to be the test's box: XENBOX, and which of ctest's boxes it gave this test."""
+    name = os.environ.get("XENBOX", "xentest")
+    given = dict(part.split(":") for part in os.environ.get("CTEST_RESOURCE_GROUP_0_BOXES", "").split(",") if part)
+    return f"{name}-{given['id']}" if given else name
+
+
 class BoxCase(unittest.TestCase):
     """Each test gets a box just restored from the snapshot: daemon running, no agent."""
 
@@ -36,7 +43,7 @@ class BoxCase(unittest.TestCase):
     bare = False
 
     def setUp(self):
-        self.box = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
+        self.box = xenboxlib.Box(box_name())
         self.box.start(fresh=True, bare=self.bare)
         self.addCleanup(self.box.stop)
         self.addCleanup(self._tell)
@@ -180,13 +187,17 @@ class BoxCase(unittest.TestCase):
 
     # -- files
 
-    # Few processes: each costs a tenth of a second here. Seven folders of files, named as people name them.
+    # Few processes: each costs a tenth of a second here; and few random bytes, which cost as much. A prime number of
+    # them, over and over, is cut into files of another length: no two are the same. Seven folders of files, named as
+    # people name them.
     TREE = r"""
         set -e; rm -rf "$1"; mkdir -p "$1/empty folder"; cd "$1"
-        while IFS= read -r name; do
-            mkdir "./folder $name"
-            head -c $(($2 * $3)) /dev/urandom | split -b $3 -a 3 -d --additional-suffix=" $name" - "./folder $name/"
-        done <<'N'
+        head -c 1048573 /dev/urandom > /tmp/tree-bytes
+        while :; do cat /tmp/tree-bytes /tmp/tree-bytes /tmp/tree-bytes /tmp/tree-bytes || exit; done 2>/dev/null | {
+            while IFS= read -r name <&3; do
+                mkdir "./folder $name"
+                head -c $(($2 * $3)) | split -b $3 -a 3 -d --additional-suffix=" $name" - "./folder $name/"
+            done 3<<'N'
 plain
 with spaces  twice
 Größe äöü ÄÖÜ ß
@@ -195,6 +206,8 @@ Größe äöü ÄÖÜ ß
 quote ' dollar $HOME
 .hidden
 N
+        }
+        rm /tmp/tree-bytes
         : > "./empty file"
     """
     TREE_FOLDERS = 7

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests of DisposableVMs have in common: one box for a class, its save file made once, and an editor in the
 template whose doings the tests choose by the name of the file."""
+import inspect
 import io
 import re
 import shlex
@@ -33,26 +34,17 @@ CONFIG = "[open]\nprogram = /usr/lib/qubes/test-editor\n"
 PREPARE_S = 900
 
 
-class DisposableCase(BoxCase):
-    """All tests of a class in one box, one after the other; each must leave nothing."""
+SETTINGS = {"disposable": {"template": "/etc/xen/disposable.cfg"}}
 
-    settings = {"disposable": {"template": "/etc/xen/disposable.cfg"}}
 
-    @classmethod
-    def setUpClass(cls):
-        cls.shared = xenboxlib.Box(boxcase.os.environ.get("XENBOX", "xentest"))
-        cls.shared.start(fresh=True)
-        cls.addClassCleanup(cls.shared.stop)
-        helper = cls("prepare")
-        helper.box = cls.shared
-        helper.prepare()
+class _Prepare(BoxCase):
+    """The editor put into the template's initramfs, and the template booted and saved."""
 
-    def setUp(self):
-        self.box = self.shared
-        self.addCleanup(self._tell)
+    def __init__(self, box):
+        super().__init__()
+        self.box = box
 
-    def prepare(self):
-        """The editor into the template's initramfs, and the template booted and saved."""
+    def runTest(self):
         layer = archive.Tree()
         layer.file("layer/usr/lib/qubes/test-editor", EDITOR.encode(), 0o755)
         layer.file("layer/etc/qubes-pendrive/dvm.conf", CONFIG.encode())
@@ -60,9 +52,32 @@ class DisposableCase(BoxCase):
         layer.write_cpio(out)
         result = self.box.exec("dom0", ["sh", "-c", "cat >> /usr/lib/xenbox/vm.cpio"], input=out.getvalue())
         self.assertEqual(result.status, 0, result.stderr)
-        self.configure(self.settings)
-        with boxcase.timed("qfilexchgctl dvm prepare"):
-            self.dom0("qfilexchgctl dvm prepare", timeout=PREPARE_S)
+        self.configure(SETTINGS)
+        self.dom0("qfilexchgctl dvm prepare", timeout=PREPARE_S)
+
+
+PREPARED = xenboxlib.Preparation("DisposableVMs", EDITOR + CONFIG + inspect.getsource(_Prepare) + repr(SETTINGS),
+                                 lambda box: _Prepare(box).runTest())
+
+
+class DisposableCase(BoxCase):
+    """All tests of a class in one box, one after the other; each must leave nothing."""
+
+    settings = SETTINGS
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = xenboxlib.Box(boxcase.box_name())
+        cls.shared.start(fresh=True, prepared=PREPARED)
+        cls.addClassCleanup(cls.shared.stop)
+        if cls.settings != SETTINGS:
+            helper = cls("configure")
+            helper.box = cls.shared
+            helper.configure(cls.settings)
+
+    def setUp(self):
+        self.box = self.shared
+        self.addCleanup(self._tell)
 
     # -- words for what is done there
 

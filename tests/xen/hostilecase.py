@@ -4,14 +4,13 @@
 `work` attacks, `personal` is honest. What attacks and what asks is the program hostile/hostile.c, compiled here.
 """
 import contextlib
-import os
 import pathlib
 import re
 import statistics
 import subprocess
 import tempfile
 
-import boxcase  # noqa: F401 (finds xenboxlib)
+import boxcase
 import xenboxlib
 from boxcase import OUTGOING, BoxCase
 
@@ -41,7 +40,7 @@ class HostileCase(BoxCase):
 
     @classmethod
     def start_shared(cls):
-        box = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
+        box = xenboxlib.Box(boxcase.box_name())
         box.start(fresh=True)
         return box
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from boxcase import xenboxlib
+from boxcase import box_name, xenboxlib
 from desktop import QUESTION, Desktop
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts/demo.py"
@@ -16,7 +16,7 @@ WAIT_S = 900
 
 class DemoGui(unittest.TestCase):
     def setUp(self):
-        self.box = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
+        self.box = xenboxlib.Box(box_name())
         self.addCleanup(self.box.stop)
         self.env = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"} | \
             {"XENBOX": self.box.name, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}

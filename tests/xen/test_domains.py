@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program that makes DisposableVMs, alone: no daemon asks it. One box for all; each test leaves nothing."""
 import contextlib
-import os
 import unittest
 import uuid
 
@@ -18,15 +17,15 @@ FAILED, USAGE, NO_MEMORY, NOT_IN_TIME = 1, 2, 10, 11
 KILLED = 128 + 9
 
 
-class DomainsCase(BoxCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.shared = xenboxlib.Box(os.environ.get("XENBOX", "xentest"))
-        cls.shared.start(fresh=True)
-        cls.addClassCleanup(cls.shared.stop)
-        # The daemon would destroy VMs of these names, which it did not make.
-        cls.shared.exec("dom0", ["systemctl", "stop", "qfilexchgd"], check=True)
+def setUpModule():
+    box = DomainsCase.shared = xenboxlib.Box(boxcase.box_name())
+    box.start(fresh=True)
+    unittest.addModuleCleanup(box.stop)
+    # The daemon would destroy VMs of these names, which it did not make.
+    box.exec("dom0", ["systemctl", "stop", "qfilexchgd"], check=True)
 
+
+class DomainsCase(BoxCase):
     def setUp(self):
         self.box = self.shared
         self.before = self.everything()

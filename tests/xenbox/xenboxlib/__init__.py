@@ -19,11 +19,12 @@ import os
 import signal
 import threading
 import time
+import typing
 
 from . import channel, util
 from .util import BoxError
 
-__all__ = ["Box", "BoxError", "Popen", "Result"]
+__all__ = ["Box", "BoxError", "Popen", "Preparation", "Result"]
 
 # How long a VM's agent may take to answer: it may be booting, or the machine busy.
 WAIT_S = 300
@@ -37,6 +38,15 @@ class Result:
 
     def __iter__(self):
         return iter((self.status, self.stdout, self.stderr))
+
+
+@dataclasses.dataclass
+class Preparation:
+    """What a test wants done in a box before it begins, kept in a snapshot since it takes long."""
+
+    what: str               # for who watches
+    key: str                # changes with whatever run() depends on
+    run: typing.Callable    # run(box), in a box just started
 
 
 class CommandFailed(BoxError):
@@ -78,8 +88,11 @@ class Box:
         except (OSError, ValueError):
             return {}
 
-    def start(self, fresh=False, bare=False):
-        """Restore a box from its snapshot, making that first if need be. Returns the seconds the restore took."""
+    def start(self, fresh=False, bare=False, prepared=None):
+        """Restore a box from its snapshot, making that first if need be. Returns the seconds the restore took.
+
+        prepared: a Preparation that has been done in it.
+        """
         from . import snapshots
         with self._lock():
             machine = self._machine()
@@ -90,6 +103,8 @@ class Box:
                     return 0.0
             machine.stop()
             snapshot = snapshots.base_and_installed(bare)
+            if prepared:
+                snapshot = snapshots.prepared(snapshot, prepared)
             began = time.monotonic()
             try:
                 machine.restore(snapshot, snapshots.accel())

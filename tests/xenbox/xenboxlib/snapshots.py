@@ -4,6 +4,7 @@
     packages/KEY/   Debian packages as tar files                       (images.py)
     base/KEY/       images, and the snapshot of the system booted from them
     installed/KEY/  the same with our software installed, derived from a base
+    prepared/KEY/   that again, after something that tests need and that takes long (a Preparation)
 
 A KEY is a hash over what the thing is made of. All are made in a folder beside, under one lock, and renamed
 when they are complete: a killed run leaves only rubbish, which the next one removes.
@@ -21,10 +22,12 @@ import tempfile
 import time
 
 from . import Box, archive, images, run_parallel, util
-from .machine import DISKS, IMAGES, Machine
+from .machine import DISKS, IMAGES, Machine, processors
 from .util import BoxError
 
+KEEP_BASE = 4
 KEEP_INSTALLED = 4
+KEEP_PREPARED = 2
 VMS = ("work", "personal")
 EVERYWHERE = ("dom0", *VMS)
 # The components that are installed, each a package; those of the desktop where dom0 has what it needs.
@@ -57,7 +60,7 @@ def _qemu_version():
 
 
 def base_key():
-    parts = (images.image_key(), accel(), xenstored(), _qemu_version())
+    parts = (images.image_key(), accel(), str(processors()), xenstored(), _qemu_version())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -275,13 +278,31 @@ def base_and_installed(bare):
                 with util.step("installing our software in a snapshot of its own"):
                     _remove_partial()
                     with software.files() as files, _making("installed", target.name) as folder:
-                        _derive(base, folder, files)
+                        _install_everywhere(base, folder, files)
                 _prune()
     os.utime(target)
     return target
 
 
-def _derive(base, folder, files):
+def prepared(base, preparation):
+    """The folder of the snapshot after what a test prepares in a box just started, made if it is missing."""
+    key = hashlib.sha256(f"{base.name} {preparation.key}".encode()).hexdigest()[:16]
+    target = _folder("prepared", key)
+    if not target.exists():
+        with _cache_lock():
+            if not target.exists():
+                with util.step(f"preparing {preparation.what}, in a snapshot of its own"):
+                    _remove_partial()
+                    with _making("prepared", key) as folder, _derived(base, folder) as shop:
+                        preparation.run(shop.box)
+                _prune()
+    os.utime(target)
+    return target
+
+
+@contextlib.contextmanager
+def _derived(base, folder):
+    """A workshop in which a copy of a snapshot runs; what is done there is saved in the folder."""
     for name in IMAGES:
         os.link(base / name, folder / name)
     for name in ("ram", "dev", *DISKS):
@@ -290,6 +311,13 @@ def _derive(base, folder, files):
     with _Workshop() as shop:
         shop.machine.restore(folder, accel(), writable=True)
         shop.box.set_clocks()
+        yield shop
+        shop.settle()
+        shop.save(folder)
+
+
+def _install_everywhere(base, folder, files):
+    with _derived(base, folder) as shop:
         captured = {}
 
         def install(domain):
@@ -298,8 +326,6 @@ def _derive(base, folder, files):
         run_parallel(install, EVERYWHERE)
         _configure(shop)
         _put_into_initramfs(shop, captured["work"])
-        shop.settle()
-        shop.save(folder)
 
 
 def _install(shop, domain, files):
@@ -349,7 +375,7 @@ def _put_into_initramfs(shop, captured):
 
 def _remove_partial():
     """What killed runs left. To be called with the cache locked."""
-    for kind in ("packages", "base", "installed"):
+    for kind in ("packages", "base", "installed", "prepared"):
         for path in (util.cache_dir() / kind).glob("*.partial"):
             util.remove_tree(path)
 
@@ -371,7 +397,7 @@ def _prune():
         folders = [path for path in (util.cache_dir() / kind).glob("*") if not path.name.endswith(".partial")]
         return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 
-    for path in by_age("installed")[KEEP_INSTALLED:] + by_age("base")[3:]:
+    for path in by_age("prepared")[KEEP_PREPARED:] + by_age("installed")[KEEP_INSTALLED:] + by_age("base")[KEEP_BASE:]:
         if not _is_in_use(path):
             shutil.rmtree(path, ignore_errors=True)
     for path in by_age("packages")[2:]:
