@@ -245,6 +245,17 @@ static bool fail_lost(const struct job *job, const struct seq_record *seq_record
 	return false;
 }
 
+/* The answer was taken, and how that ended could not be put down: it may be stored, or not. */
+static bool fail_unknown(const struct job *job, GError **error)
+{
+	g_set_error(error, VM_ERROR, VM_EXIT_FAILED,
+		"dom0 says that %s was saved back, but it could not be put down here how that "
+		"ended (is the disk full?): look at the file and at what stands beside it; the "
+		"journal of this VM tells more (journalctl -u qubes-dvm-answer)",
+		job->shown);
+	return false;
+}
+
 /* dom0 knows that the pendrive was given back; what became of the answer is in the record. */
 static bool tell_saved(struct job *job, GError **error)
 {
@@ -273,8 +284,10 @@ static bool tell_saved(struct job *job, GError **error)
 			job->shown, detail);
 		warn(job, words);
 		break;
-	case SEQ_OPEN:
 	case SEQ_TAKEN:
+		ok = fail_unknown(job, error);
+		break;
+	case SEQ_OPEN:
 	case SEQ_REFUSED:
 	case SEQ_FAILED:
 	case SEQ_UNCHANGED:

@@ -8,9 +8,10 @@
  *
  *     QFX_CRASH_PROGRAM  the name of the program that is meant; what it starts is left alone
  *     QFX_CRASH_AT       die before the side effect of this number, the first being 1
- *     QFX_CRASH_LOG      a file to which a line is added for each side effect:
- *                        PID NUMBER CALL RESULT ARGUMENT..., separated by tabs, the arguments with
- *                        escapes of C; "die" as the CALL is the last one of a PID
+ *     QFX_CRASH_FULL_AT  the disk is full from the file that is made, written or named with this
+ * number on: ENOSPC, and "full" as the CALL of the log's line QFX_CRASH_LOG      a file to which a
+ * line is added for each side effect: PID NUMBER CALL RESULT ARGUMENT..., separated by tabs, the
+ * arguments with escapes of C; "die" as the CALL is the last one of a PID
  *
  * What happens inside a transaction of xenstore is one side effect, its end; the log has the writes
  * in it too, with the number 0. Files are followed for tests/store/powerloss.py: the log says what
@@ -44,8 +45,11 @@
 
 static bool is_meant;
 static unsigned long crash_at; /* 0: never */
+static unsigned long full_at;  /* 0: never */
+static const char *full_disk;
 static int log_fd = -1;
 static atomic_ulong last_number;
+static atomic_ulong last_room;
 
 /* The next definition of a symbol behind ours. */
 #define REAL(name)                                                                                 \
@@ -57,6 +61,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	const char *program = getenv("QFX_CRASH_PROGRAM");
 	const char *at = getenv("QFX_CRASH_AT");
+	const char *full = getenv("QFX_CRASH_FULL_AT");
 	const char *log = getenv("QFX_CRASH_LOG");
 
 	if (!program || strcmp(program, program_invocation_short_name) != 0)
@@ -66,6 +71,9 @@ __attribute__((constructor)) static void begin(void)
 			SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (at)
 		crash_at = strtoul(at, NULL, 10);
+	full_disk = getenv("QFX_CRASH_FULL_DISK");
+	if (full && full_disk)
+		full_at = strtoul(full, NULL, 10);
 	is_meant = true;
 }
 
@@ -120,24 +128,30 @@ static void add_string(struct line *line, const char *text)
 	add_bytes(line, text, strlen(text));
 }
 
-/* A name as the program gave it, absolute. */
-static void add_path(struct line *line, int folder, const char *name)
+/* From the root on, as far as it fits into `path`, of 4096 bytes. */
+static const char *whole_path(char path[static 4096], int folder, const char *name)
 {
-	char path[4096], link[64];
+	char link[64];
 	ssize_t n;
 
-	if (*name == '/') {
-		add_string(line, name);
-		return;
-	}
+	if (*name == '/')
+		return name;
 	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-	n = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, path, sizeof path - 1);
+	n = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, path, 4095);
 	path[n < 0 ? 0 : n] = '\0';
-	if (strlen(path) + strlen(name) + 2 < sizeof path) {
+	if (strlen(path) + strlen(name) + 2 < 4096) {
 		strcat(path, "/");
 		strcat(path, name);
 	}
-	add_string(line, path);
+	return path;
+}
+
+/* A name as the program gave it, absolute. */
+static void add_path(struct line *line, int folder, const char *name)
+{
+	char path[4096];
+
+	add_string(line, whole_path(path, folder, name));
 }
 
 /* Which file it is, whatever it is called. */
@@ -210,6 +224,19 @@ static unsigned long point(void)
 		errno = saved_errno;                                                               \
 	} while (0)
 
+/* Whether there is no room for what comes now; errno says so. */
+static bool is_full(int folder, const char *name)
+{
+	char path[4096];
+
+	if (strncmp(whole_path(path, folder, name), full_disk, strlen(full_disk)) != 0 ||
+		atomic_fetch_add(&last_room, 1) + 1 < full_at)
+		return false;
+	LOG(0, "full", 0, add_path(line, folder, name));
+	errno = ENOSPC;
+	return true;
+}
+
 /* Pipes, sockets, terminals and logs are no state that anybody finds later. */
 static bool is_file(int fd)
 {
@@ -220,6 +247,29 @@ static bool is_file(int fd)
 
 	errno = saved_errno;
 	return yes;
+}
+
+/* Devices are never full. */
+static bool is_full_for(int fd)
+{
+	int saved_errno = errno;
+	struct stat st;
+	bool is_regular = is_meant && full_at && fd > STDERR_FILENO && fstat(fd, &st) == 0 &&
+			  S_ISREG(st.st_mode);
+
+	errno = saved_errno;
+	return is_regular && is_full(fd, ".");
+}
+
+/* What is there already needs no more room for its name. */
+static bool is_full_for_name(int folder, const char *path)
+{
+	int saved_errno = errno;
+	bool is_new =
+		is_meant && full_at && faccessat(folder, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+
+	errno = saved_errno;
+	return is_new && is_full(folder, path);
 }
 
 /* ---- xenstore ---- */
@@ -298,6 +348,11 @@ static bool makes(int flags)
 	return (flags & (O_CREAT | O_TRUNC)) || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+static bool needs_name(int flags)
+{
+	return (flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE;
+}
+
 static mode_t mode_of(int flags, va_list *args)
 {
 	return makes(flags) ? va_arg(*args, mode_t) : 0;
@@ -315,6 +370,8 @@ static mode_t mode_of(int flags, va_list *args)
 		va_start(args, flags);                                                             \
 		mode = mode_of(flags, &args);                                                      \
 		va_end(args);                                                                      \
+		if (needs_name(flags) && is_full_for_name(folder, path))                           \
+			return -1;                                                                 \
 		fd = real(folder, path, flags, mode);                                              \
 		if (number && fd >= 0)                                                             \
 			LOG(number, "open", 0, add_path(line, folder, path), add_inode(line, fd),  \
@@ -335,6 +392,8 @@ static mode_t mode_of(int flags, va_list *args)
 		va_start(args, flags);                                                             \
 		mode = mode_of(flags, &args);                                                      \
 		va_end(args);                                                                      \
+		if (needs_name(flags) && is_full_for_name(AT_FDCWD, path))                         \
+			return -1;                                                                 \
 		fd = real(path, flags, mode);                                                      \
 		if (number && fd >= 0)                                                             \
 			LOG(number, "open", 0, add_path(line, AT_FDCWD, path),                     \
@@ -353,7 +412,7 @@ INSTEAD_OF ssize_t write(int fd, const void *data, size_t len)
 {
 	REAL(write);
 	unsigned long number = is_file(fd) ? point() : 0;
-	ssize_t n = real(fd, data, len);
+	ssize_t n = is_full_for(fd) ? -1 : real(fd, data, len);
 
 	if (number && n > 0)
 		LOG(number, "write", n, add_inode(line, fd),
@@ -367,7 +426,7 @@ INSTEAD_OF ssize_t write(int fd, const void *data, size_t len)
 	{                                                                                          \
 		REAL(name);                                                                        \
 		unsigned long number = is_file(fd) ? point() : 0;                                  \
-		ssize_t n = real(fd, data, len, offset);                                           \
+		ssize_t n = is_full_for(fd) ? -1 : real(fd, data, len, offset);                    \
                                                                                                    \
 		if (number && n > 0)                                                               \
 			LOG(number, "write", n, add_inode(line, fd), add_number(line, offset),     \
@@ -383,7 +442,7 @@ PWRITE(pwrite64, off64_t)
 	{                                                                                          \
 		REAL(name);                                                                        \
 		unsigned long number = is_file(fd) ? point() : 0;                                  \
-		int rc = real(fd, len);                                                            \
+		int rc = len && is_full_for(fd) ? -1 : real(fd, len);                              \
                                                                                                    \
 		if (number && rc == 0)                                                             \
 			LOG(number, "truncate", rc, add_inode(line, fd), add_number(line, len));   \
@@ -398,7 +457,7 @@ FTRUNCATE(ftruncate64, off64_t)
 	{                                                                                          \
 		REAL(name);                                                                        \
 		unsigned long number = is_file(fd) ? point() : 0;                                  \
-		int rc = real(fd, mode, offset, len);                                              \
+		int rc = mode == 0 && is_full_for(fd) ? -1 : real(fd, mode, offset, len);          \
                                                                                                    \
 		if (number && rc == 0 && mode == 0)                                                \
 			LOG(number, "allocate", rc, add_inode(line, fd),                           \
@@ -417,7 +476,7 @@ INSTEAD_OF ssize_t copy_file_range(
 	REAL(copy_file_range);
 	unsigned long number = is_file(out) ? point() : 0;
 	off64_t at = out_offset ? *out_offset : lseek(out, 0, SEEK_CUR);
-	ssize_t n = real(in, in_offset, out, out_offset, len, flags);
+	ssize_t n = is_full_for(out) ? -1 : real(in, in_offset, out, out_offset, len, flags);
 
 	if (number && n > 0) {
 		char copied[COPY_RANGE_BYTES];
@@ -487,7 +546,7 @@ INSTEAD_OF int rename(const char *from, const char *to)
 {
 	REAL(rename);
 	unsigned long number = point();
-	int rc = real(from, to);
+	int rc = is_full_for_name(AT_FDCWD, to) ? -1 : real(from, to);
 
 	NAMES(number, "rename", rc, add_path(line, AT_FDCWD, from), add_path(line, AT_FDCWD, to));
 	return rc;
@@ -497,7 +556,7 @@ INSTEAD_OF int renameat(int from_folder, const char *from, int to_folder, const 
 {
 	REAL(renameat);
 	unsigned long number = point();
-	int rc = real(from_folder, from, to_folder, to);
+	int rc = is_full_for_name(to_folder, to) ? -1 : real(from_folder, from, to_folder, to);
 
 	NAMES(number, "rename", rc, add_path(line, from_folder, from),
 		add_path(line, to_folder, to));
@@ -510,7 +569,8 @@ INSTEAD_OF int renameat2(
 {
 	REAL(renameat2);
 	unsigned long number = point();
-	int rc = real(from_folder, from, to_folder, to, flags);
+	int rc = is_full_for_name(to_folder, to) ? -1
+						 : real(from_folder, from, to_folder, to, flags);
 
 	NAMES(number, flags & EXCHANGE ? "exchange" : "rename", rc,
 		add_path(line, from_folder, from), add_path(line, to_folder, to));
@@ -530,7 +590,7 @@ INSTEAD_OF int link(const char *from, const char *to)
 {
 	REAL(link);
 	unsigned long number = point();
-	int rc = real(from, to);
+	int rc = is_full_for_name(AT_FDCWD, to) ? -1 : real(from, to);
 
 	NAMES(number, "link", rc, add_path(line, AT_FDCWD, to), add_inode_of(line, AT_FDCWD, to));
 	return rc;
@@ -540,7 +600,8 @@ INSTEAD_OF int linkat(int from_folder, const char *from, int to_folder, const ch
 {
 	REAL(linkat);
 	unsigned long number = point();
-	int rc = real(from_folder, from, to_folder, to, flags);
+	int rc = is_full_for_name(to_folder, to) ? -1
+						 : real(from_folder, from, to_folder, to, flags);
 
 	NAMES(number, "link", rc, add_path(line, to_folder, to), add_inode_of(line, to_folder, to));
 	return rc;
@@ -550,7 +611,7 @@ INSTEAD_OF int symlink(const char *target, const char *path)
 {
 	REAL(symlink);
 	unsigned long number = point();
-	int rc = real(target, path);
+	int rc = is_full_for_name(AT_FDCWD, path) ? -1 : real(target, path);
 
 	NAMES(number, "symlink", rc, add_path(line, AT_FDCWD, path), add_string(line, target));
 	return rc;
@@ -560,7 +621,7 @@ INSTEAD_OF int mkdir(const char *path, mode_t mode)
 {
 	REAL(mkdir);
 	unsigned long number = point();
-	int rc = real(path, mode);
+	int rc = is_full_for_name(AT_FDCWD, path) ? -1 : real(path, mode);
 
 	NAMES(number, "mkdir", rc, add_path(line, AT_FDCWD, path));
 	return rc;
@@ -570,7 +631,7 @@ INSTEAD_OF int mkdirat(int folder, const char *path, mode_t mode)
 {
 	REAL(mkdirat);
 	unsigned long number = point();
-	int rc = real(folder, path, mode);
+	int rc = is_full_for_name(folder, path) ? -1 : real(folder, path, mode);
 
 	NAMES(number, "mkdir", rc, add_path(line, folder, path));
 	return rc;

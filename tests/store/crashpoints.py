@@ -38,14 +38,17 @@ class Effects:
     def __init__(self, path):
         self.path = path
 
-    def env(self, program, at=None):
-        """What must be in the environment of the program, or of whoever starts it."""
+    def env(self, program, at=None, full=None):
+        """What must be in the environment of the program, or of whoever starts it. full: (a folder, the number at which it
+        is full)."""
         sanitizer = os.environ.get("ASAN_OPTIONS", "")
         env = {"LD_PRELOAD": library(), "QFX_CRASH_PROGRAM": program, "QFX_CRASH_LOG": str(self.path),
                # The sanitizer wants to be loaded first; it works behind us as well.
                "ASAN_OPTIONS": f"{sanitizer}:verify_asan_link_order=0".lstrip(":")}
         if at is not None:
             env["QFX_CRASH_AT"] = str(at)
+        if full is not None:
+            env["QFX_CRASH_FULL_DISK"], env["QFX_CRASH_FULL_AT"] = map(str, full)
         return env
 
     def clear(self):
@@ -64,6 +67,10 @@ class Effects:
     def deaths(self):
         """How many processes have died at their point."""
         return sum(effect.call == "die" for effect in self.read())
+
+    def refusals(self):
+        """How often the disk was full."""
+        return sum(effect.call == "full" for effect in self.read())
 
     def highest(self):
         """The number of the last side effect of any process."""

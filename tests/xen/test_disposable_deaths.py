@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VMs, daemon and disks that fail while a file is open in a DisposableVM: the original is never damaged, and nothing
 stays behind."""
+import os
+import pathlib
 import shlex
 import unittest
 
 from dispcase import DisposableCase
 
 LOST = 8
+# tests/crash, which is built with the other tests.
+BUILT = pathlib.Path(os.environ.get("QFX_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build/dev"),
+                     "tests/crash/libcrashpoints.so")
+LIBRARY = "/usr/lib/libcrashpoints.so"
+EFFECTS = "/run/qfilexchgd/effects"
+DROP_IN = "/etc/systemd/system/qfilexchgd.service.d/crash.conf"
+# At so many of the side effects it is killed; all of them take an hour.
+POINTS = int(os.environ.get("QFX_CRASH_STEPS", "3"))
 
 
 class Deaths(DisposableCase):
@@ -86,6 +96,40 @@ class Deaths(DisposableCase):
         status, text = self.finish(opening)
         self.assertEqual(status, 0, text)
         self.assertEqual(self.read("work", path), b"1\nedited\n")
+        self.wait_nothing_left()
+
+    def restart_daemon(self):
+        self.dom0("systemctl daemon-reload; systemctl reset-failed qfilexchgd; systemctl restart qfilexchgd")
+
+    def count_side_effects(self, at):
+        """From now on, qfilexchg-domains counts what it does, and dies before the side effect of that number."""
+        self.dom0(f"rm -f {EFFECTS}; mkdir -p $(dirname {DROP_IN}); printf '[Service]\nEnvironment=LD_PRELOAD={LIBRARY} "
+                  f"QFX_CRASH_PROGRAM=qfilexchg-domains QFX_CRASH_AT={at} QFX_CRASH_LOG={EFFECTS}\n' > {DROP_IN}")
+        self.restart_daemon()
+
+    def test_the_program_that_makes_it_dies(self):
+        """At any step of its own or of libxl's: the opener is told, or gets another one, and nothing half made is left."""
+        self.assertTrue(BUILT.exists(), f"{BUILT} is built with the preset dev")
+        self.box.put("dom0", str(BUILT), LIBRARY)
+        self.addCleanup(self.dom0, f"rm -f {LIBRARY}")
+        self.count_side_effects(at=0)
+        path = self.write("work", "append-maker", "1\n")
+        status, text = self.open_in_dvm("work", path)
+        self.assertEqual(status, 0, text)
+        most = int(self.dom0(f"cut -f 2 {EFFECTS} | sort -n | tail -n 1"))
+        self.assertGreater(most, 2 * POINTS, "libxl's side effects are counted")
+        for point in sorted({1 + turn * (most - 1) // max(POINTS - 1, 1) for turn in range(POINTS)}):
+            with self.subTest(point=point):
+                path = self.write("work", f"append-maker-{point}", "1\n")
+                self.count_side_effects(at=point)
+                opening = self.start_open("work", path)
+                self.wait_for("dom0", f"cut -f 3 {EFFECTS} | grep -qx die", "qfilexchg-domains to die")
+                self.dom0(f"rm {DROP_IN}")
+                self.restart_daemon()
+                status, text = self.finish(opening)
+                self.assertIn((status == 0, self.read("work", path)), ((True, b"1\nedited\n"), (False, b"1\n")), text)
+                self.wait_nothing_left()
+        self.assertEqual(self.open_in_dvm("work", self.write("work", "append-after", "1\n"))[0], 0)
         self.wait_nothing_left()
 
     def test_the_daemon_is_killed_while_the_answer_is_on_its_way(self):
