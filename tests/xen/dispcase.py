@@ -91,7 +91,7 @@ class DisposableCase(BoxCase):
     def write(self, vm, name, text):
         """A file of the VM's user with that content."""
         path = f"/home/user/{name}"
-        result = self.box.exec(vm, ["runuser", "-u", "user", "--", "sh", "-c", 'cat > "$1"', "sh", path],
+        result = self.box.exec(vm, boxcase.as_user("sh", "-c", 'cat > "$1"', "sh", path),
                                input=text.encode() if isinstance(text, str) else text)
         self.assertEqual(result.status, 0, result.stderr)
         return path

@@ -90,7 +90,7 @@ class Soak(BoxCase):
     # One transfer
 
     def talk(self, vm, *arguments):
-        process = self.box.popen(vm, ["runuser", "-u", "user", "--", "sh", "-c", SEND, "sh", *arguments])
+        process = self.box.popen(vm, boxcase.as_user("sh", "-c", SEND, "sh", *arguments))
         out, err = process.communicate(timeout=boxcase.COPY_S)
         return out.decode(errors="replace").strip(), err.decode(errors="replace")
 

@@ -155,7 +155,7 @@ class ByHand(BoxCase):
         self.agent()
         self.user("work", "xenstore-write device/qpen new")
         self.wait_for("work", "[ -b /dev/xvdg ]")
-        self.wait_for("work", "runuser -u user -- test -w /dev/xvdg")
+        self.wait_for("work", "setpriv --reuid=user --regid=user --init-groups test -w /dev/xvdg")
         self.user("work", "mount /mnt/outgoing && echo 'by hand' > /mnt/outgoing/note.txt && umount /mnt/outgoing")
         self.user("work", "xenstore-write device/qpen 'send personal'")
         self.wait_incoming("personal")

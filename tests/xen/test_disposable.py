@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file is edited in a DisposableVM and comes back: as the opener's ordinary user sees it."""
-import hashlib
+import shlex
 import struct
 import unittest
 
@@ -18,17 +18,17 @@ class Edit(DisposableCase):
         return path, text
 
     def test_five_bytes(self):
-        path = self.write("work", "append-five.txt", "five\n")
-        self.sh("work", f"chmod 0640 {path}; chown user: {path}; setfattr -n user.origin -v here {path} || "
-                        f"python3 -c 'import os; os.setxattr(\"{path}\", \"user.origin\", b\"here\")'")
+        """Under an awkward name, with a mode and an attribute of its own."""
+        path = self.write("work", "append-'\"$(touch x)`id`.txt", "five\n")
+        quoted = shlex.quote(path)
+        self.sh("work", f"chmod 0640 {quoted}; setfattr -n user.origin -v here {quoted}")
         status, text = self.open_in_dvm("work", path)
         self.assertEqual(status, 0, text)
         self.assertRegex(text, r"(?s)DisposableVM.*opened in disp\d+.*saved back")
         self.assertEqual(self.read("work", path), b"five\nedited\n")
-        self.assertEqual(self.sh("work", f"stat -c '%a %U' {path}"), "640 user")
-        self.assertEqual(self.sh("work", f"getfattr --only-values -n user.origin {path} || "
-                                 f"python3 -c 'import os; print(os.getxattr(\"{path}\", \"user.origin\").decode())'"), "here")
-        self.sh("work", f"! [ -e {path}.before-dvm ]")
+        self.assertEqual(self.sh("work", f"stat -c '%a %U' {quoted}"), "640 user")
+        self.assertEqual(self.sh("work", f"getfattr --only-values -n user.origin {quoted}"), "here")
+        self.sh("work", f"! [ -e {quoted}.before-dvm ]; ! [ -e ~user/x ]")
         self.wait_nothing_left()
 
     def test_forty_megabytes(self):
@@ -41,7 +41,7 @@ class Edit(DisposableCase):
         self.wait_nothing_left()
 
     def test_an_empty_file_gets_a_line(self):
-        path, _ = self.edit("append-nothing", b"")
+        path, _ = self.edit("append-" + "x" * 248, b"")  # the longest name that there is
         self.assertEqual(self.read("work", path), b"edited\n")
         self.wait_nothing_left()
 
@@ -50,15 +50,8 @@ class Edit(DisposableCase):
         self.assertEqual(self.read("work", path), b"")
         self.wait_nothing_left()
 
-    def test_awkward_names(self):
-        for name in ("append-" + "x" * 248, "append-'\"$(touch x)`id`.txt", "append-two\nlines"):
-            path, _ = self.edit(name, b"1\n")
-            self.assertEqual(self.read("work", path), b"1\nedited\n")
-        self.assertEqual(self.user("work", "ls x 2>/dev/null || true"), "")
-        self.wait_nothing_left()
-
     def test_an_editor_that_renames(self):
-        path, _ = self.edit("rename-me", b"1\n")
+        path, _ = self.edit("rename-two\nlines", b"1\n")
         self.assertEqual(self.read("work", path), b"1\nedited\n")
         self.wait_nothing_left()
 
@@ -74,12 +67,11 @@ class Edit(DisposableCase):
         self.wait_nothing_left()
 
     def test_without_a_change_the_file_is_not_touched(self):
-        for name in ("keep-it", "touch-it"):
-            path = self.write("work", name, "as it is\n")
-            with self.unchanged("work", path):
-                status, text = self.open_in_dvm("work", path)
-            self.assertEqual(status, UNCHANGED, text)
-            self.assertIn("closed without changes", text)
+        path = self.write("work", "touch-it", "as it is\n")
+        with self.unchanged("work", path):
+            status, text = self.open_in_dvm("work", path)
+        self.assertEqual(status, UNCHANGED, text)
+        self.assertIn("closed without changes", text)
         self.wait_nothing_left()
 
     def test_view_only(self):

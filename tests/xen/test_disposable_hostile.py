@@ -13,13 +13,10 @@ def header(size, name=b"wait-x", rest=b""):
     return struct.pack("<Q", size) + name.ljust(NAME - len(rest), b"\0") + rest
 
 
-# What may stand on the pendrive, and must not become the file's content.
+# What may stand on the pendrive, and must not become the file's content. Each other lie is one of unit/vm/test_dvmheader.
 LIES = {
     "a size of 2^64 - 1": header(2**64 - 1),
-    "a size beyond the device": header(1 << 40),
-    "a name without an end": header(2, b"n" * NAME),
     "a name with a slash": header(2, b"../../etc/x"),
-    "dot dot": header(2, b".."),
     "bytes behind the name": header(2, b"name", b"x"),
 }
 
