@@ -8,10 +8,12 @@
  *
  *     QFX_CRASH_PROGRAM  the name of the program that is meant; what it starts is left alone
  *     QFX_CRASH_AT       die before the side effect of this number, the first being 1
- *     QFX_CRASH_FULL_AT  the disk is full from the file that is made, written or named with this
- * number on: ENOSPC, and "full" as the CALL of the log's line QFX_CRASH_LOG      a file to which a
- * line is added for each side effect: PID NUMBER CALL RESULT ARGUMENT..., separated by tabs, the
- * arguments with escapes of C; "die" as the CALL is the last one of a PID
+ *     QFX_CRASH_FULL_AT  the disk is full from this number on of the times that a file below a
+ *                        folder is made, written or named; "full" is the CALL in the log
+ *     QFX_CRASH_FULL_DISK  that folder
+ *     QFX_CRASH_LOG      a file to which a line is added for each side effect:
+ *                        PID NUMBER CALL RESULT ARGUMENT..., separated by tabs, the arguments with
+ *                        escapes of C; "die" as the CALL is the last one of a PID
  *
  * What happens inside a transaction of xenstore is one side effect, its end; the log has the writes
  * in it too, with the number 0. Files are followed for tests/store/powerloss.py: the log says what
@@ -128,8 +130,10 @@ static void add_string(struct line *line, const char *text)
 	add_bytes(line, text, strlen(text));
 }
 
-/* From the root on, as far as it fits into `path`, of 4096 bytes. */
-static const char *whole_path(char path[static 4096], int folder, const char *name)
+#define PATH_BYTES 4096 /* PATH_MAX of <linux/limits.h> */
+
+/* From the root on, as far as it fits; in `path` unless `name` is that already. */
+static const char *whole_path(char path[static PATH_BYTES], int folder, const char *name)
 {
 	char link[64];
 	ssize_t n;
@@ -137,9 +141,9 @@ static const char *whole_path(char path[static 4096], int folder, const char *na
 	if (*name == '/')
 		return name;
 	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-	n = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, path, 4095);
+	n = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, path, PATH_BYTES - 1);
 	path[n < 0 ? 0 : n] = '\0';
-	if (strlen(path) + strlen(name) + 2 < 4096) {
+	if (strlen(path) + strlen(name) + 2 < PATH_BYTES) {
 		strcat(path, "/");
 		strcat(path, name);
 	}
@@ -149,7 +153,7 @@ static const char *whole_path(char path[static 4096], int folder, const char *na
 /* A name as the program gave it, absolute. */
 static void add_path(struct line *line, int folder, const char *name)
 {
-	char path[4096];
+	char path[PATH_BYTES];
 
 	add_string(line, whole_path(path, folder, name));
 }
@@ -227,7 +231,7 @@ static unsigned long point(void)
 /* Whether there is no room for what comes now; errno says so. */
 static bool is_full(int folder, const char *name)
 {
-	char path[4096];
+	char path[PATH_BYTES];
 
 	if (strncmp(whole_path(path, folder, name), full_disk, strlen(full_disk)) != 0 ||
 		atomic_fetch_add(&last_room, 1) + 1 < full_at)
