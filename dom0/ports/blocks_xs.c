@@ -401,10 +401,7 @@ static struct disk *find_or_track(struct blocks_xs *b, const struct transfer *t)
 	number = vbd_loop_number(b->c, d->vbd);
 	if (number < 0)
 		number = loop_find(d->image);
-	d->has_loop = number >= 0;
-	d->loop.number = (unsigned)MAX(number, 0);
-	d->loop.major = VBD_LOOP_MAJOR;
-	d->loop.minor = d->loop.number;
+	d->has_loop = number >= 0 && loop_hold((unsigned)number, d->image, &d->loop) == 0;
 	return d;
 }
 
@@ -489,8 +486,11 @@ static void resume(void *ctx, const struct transfer *t)
 	struct disk *d = find_or_track(ctx, t);
 
 	d->phase = DISK_ATTACHING;
+	if (!d->has_loop)
+		g_warning("transfer %" PRIu64 ": no loop device is over %s any more", d->id,
+			d->image);
 	/* The watch's first event says how it stands: connected, or gone. */
-	if (watch_state(d) < 0) {
+	if (!d->has_loop || watch_state(d) < 0) {
 		d->phase = DISK_DONE;
 		schedule(d, 0, report_lost);
 	}
@@ -535,8 +535,19 @@ struct blocks_xs *blocks_xs_create(
 
 void blocks_xs_destroy(struct blocks_xs *b)
 {
+	GHashTableIter iter;
+	gpointer value;
+
 	if (!b)
 		return;
+	/* What blkback may not have opened yet is the next daemon's. */
+	g_hash_table_iter_init(&iter, b->disks);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct disk *d = value;
+
+		if (d->phase == DISK_ATTACHING)
+			loop_leave(&d->loop);
+	}
 	g_hash_table_destroy(b->disks);
 	g_free(b->image_dir);
 	g_free(b);

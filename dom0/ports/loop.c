@@ -56,7 +56,6 @@ static int configure(int fd, int file, const struct loop_view *view)
 	 * Direct I/O: the data would else stand twice in dom0's memory, and writeback would stall
 	 * dom0.
 	 */
-	config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
 	if (has_direct_io(view->path))
 		config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
 	if (view->read_only)
@@ -66,9 +65,24 @@ static int configure(int fd, int file, const struct loop_view *view)
 	return ioctl(fd, LOOP_CONFIGURE, &config) < 0 ? -errno : 0;
 }
 
-static int bind_once(int ctl, int file, const struct loop_view *view, struct loop *out)
+/* An open device as a struct loop, which owns fd from then on; on failure it is closed. */
+static int describe(int fd, unsigned number, struct loop *out)
 {
 	struct stat st = {0};
+
+	if (fstat(fd, &st) < 0) {
+		int rc = -errno;
+
+		close(fd);
+		return rc;
+	}
+	*out = (struct loop){
+		.fd = fd, .number = number, .major = major(st.st_rdev), .minor = minor(st.st_rdev)};
+	return 0;
+}
+
+static int bind_once(int ctl, int file, const struct loop_view *view, struct loop *out)
+{
 	int number = ioctl(ctl, LOOP_CTL_GET_FREE);
 	int fd, rc;
 
@@ -78,17 +92,10 @@ static int bind_once(int ctl, int file, const struct loop_view *view, struct loo
 	if (fd < 0)
 		return fd;
 	rc = configure(fd, file, view);
-	if (rc == 0 && fstat(fd, &st) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	*out = (struct loop){.fd = fd,
-		.number = (unsigned)number,
-		.major = major(st.st_rdev),
-		.minor = minor(st.st_rdev)};
-	return 0;
+	if (rc == 0)
+		return describe(fd, (unsigned)number, out);
+	close(fd);
+	return rc;
 }
 
 int loop_bind(const struct loop_view *view, struct loop *out)
@@ -111,7 +118,19 @@ int loop_bind(const struct loop_view *view, struct loop *out)
 	return rc;
 }
 
+/*
+ * Whoever clears a device that others have open marks it to be freed by the last of them: so the
+ * kernel has done it since 3.7, for `losetup -d`.
+ */
 void loop_let_go(struct loop *l)
+{
+	/* ENXIO: somebody else in dom0 has freed it. */
+	if (l->fd >= 0 && ioctl(l->fd, LOOP_CLR_FD, 0) < 0 && errno != ENXIO)
+		g_warning("cannot free loop%u: %s", l->number, g_strerror(errno));
+	loop_leave(l);
+}
+
+void loop_leave(struct loop *l)
 {
 	if (l->fd >= 0)
 		close(l->fd);
@@ -146,6 +165,19 @@ bool loop_is_bound(unsigned number, const char *path)
 	g_autofree char *backing = backing_file(number);
 
 	return backing && loop_is_over(backing, path);
+}
+
+int loop_hold(unsigned number, const char *path, struct loop *out)
+{
+	int fd = open_number(number, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	/* It cannot be freed while it is open: what is true now stays true. */
+	if (loop_is_bound(number, path))
+		return describe(fd, number, out);
+	close(fd);
+	return -ENOENT;
 }
 
 typedef bool (*visit_fn)(void *arg, unsigned number, const char *backing);

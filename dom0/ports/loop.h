@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loop devices, by ioctl. Every one is bound with autoclear, so the kernel frees it when its last
- * holder lets go: no loop device outlives both its VM and the daemon, and "is it still bound?" is
- * the same question as "does anybody have it open?".
+ * Loop devices, by ioctl. One stays bound, whatever becomes of the daemon, until it is let go of:
+ * between the nodes and blkback's open nobody but the daemon has it open, and a device that was
+ * freed there would be empty for the VM, or another pendrive's by then. From when it is let go of
+ * the kernel frees it with its last holder, and "is it still bound?" is the same question as "does
+ * anybody have it open?". What no daemon comes back for, the next one's sweep frees.
  */
 #ifndef QFX_LOOP_H
 #define QFX_LOOP_H
@@ -11,7 +13,7 @@
 #include <stdint.h>
 
 struct loop {
-	int fd; /* holds the device until somebody else has it open; -1: given up */
+	int fd; /* holds the device until somebody else has it open; -1: not held */
 	unsigned number;
 	unsigned major, minor;
 };
@@ -25,8 +27,14 @@ struct loop_view {
 
 /* Binds a free device to that view of the file. 0 or -errno. */
 int loop_bind(const struct loop_view *view, struct loop *out);
-/* Gives up our own hold on it. */
+/* Holds a device that an earlier daemon bound to the image at `path`. 0 or -errno; -ENOENT: it is
+ * bound to something else by now, or to nothing. */
+int loop_hold(unsigned number, const char *path, struct loop *out);
+/* Gives up our hold on it: it is freed when the last who has it open closes it, at once if there is
+ * nobody else. */
 void loop_let_go(struct loop *l);
+/* Gives up our hold, and it stays bound: for the next daemon. */
+void loop_leave(struct loop *l);
 /*
  * Whether `backing`, which sysfs says of a loop device, is the image at `path`: all of the path, or
  * the end of it. A daemon that systemd gave a mount namespace takes that along when it ends, and of
