@@ -208,6 +208,7 @@ xenstore-write data/bench-read "$1"
 MARKS = r"""
 xenstore-watch /local/domain | while read -r path; do
     case $path in
+    /local/domain) echo watching ;;
     */data/bench-began|*/data/bench-read) echo "${path##*/} ${EPOCHREALTIME/./}" ;;
     esac
 done
@@ -224,6 +225,8 @@ def box_bench():
 
         def whole(self, folder):
             marks = self.box.popen("dom0", ["bash", "-c", MARKS])
+            if marks.stdout.readline() != b"watching\n":
+                raise SystemExit(f"bench: xenstore is not watched: {marks.stderr.read()}")
             reader = self.box.popen("personal", ["sh", "-c", READER, "sh", folder])
             self.sh("work", f"xenstore-write data/bench-began {folder}; "
                             f"runuser -u user -- qvm-copy-to-vm -q personal /home/user/{folder}")

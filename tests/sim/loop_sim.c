@@ -67,7 +67,12 @@ int loop_bind(const struct loop_view *view, struct loop *out)
 
 int loop_hold(unsigned number, const char *path, struct loop *out)
 {
-	(void)path;
+	const char *dir = g_getenv("QFX_SIM_LOOPS");
+	g_autofree char *link = dir ? g_strdup_printf("%s/%x:%x", dir, LOOP_MAJOR, number) : NULL;
+	g_autofree char *image = link ? g_file_read_link(link, NULL) : NULL;
+
+	if (link && g_strcmp0(image, path) != 0)
+		return -ENOENT;
 	*out = (struct loop){.fd = -1, .number = number, .major = LOOP_MAJOR, .minor = number};
 	return 0;
 }

@@ -57,6 +57,20 @@ class RestartTest(storebox.DaemonTest):
 class Restarted(RestartTest):
     config = {"questions": {"timeout": "60"}}
 
+    def test_a_loop_device_that_is_another_s(self):
+        """Somebody freed it while no daemon ran: what it is now is nobody's to see."""
+        self.lend(self.work)
+        self.assertEqual(self.box.daemon.kill(), -9)
+        for link in self.box.loops_dir.iterdir():
+            if link.is_symlink():
+                link.unlink()
+                link.symlink_to(self.images / "another")
+        self.start()
+        self.wait_log("no loop device is over")
+        self.work.wait_detached(OUT)
+        self.wait_nothing_left()
+        self.assert_serves(self.work)
+
     @both_ends
     def test_with_nothing_under_way(self, number):
         self.restart(number)
