@@ -148,52 +148,57 @@ class Opener(Walk, test_opener.OpenerTest):
     def test_opened(self):
         self.walk(self.opened, least=2)
 
-    def stored(self, full_at):
-        """The file is whole, and the answer is stored, or can be stored once there is room. Who waits for it is told."""
+    def answered(self, full_at, meanwhile=None):
+        """A file is opened, may change meanwhile, and its answer comes: the file, who waits for it, the SEQ, and how
+        storing it ended."""
         self.make_place(full_at)
         self.program = "qubes_dvm_store"
         path = self.make_file()
         child, seq = self.open_it(path)
+        if meanwhile:
+            path.write_text(meanwhile)
         self.answer("after")
-        status, err = self.store(seq)
+        return (path, child, seq, *self.store(seq))
+
+    def store_again(self, seq):
+        """Somebody made room."""
+        self.program = None
+        status, err = self.store(seq, "--again")
+        self.assertEqual(status, 0, err)
+
+    def stored(self, full_at):
+        """The file is whole, and the answer is stored, or can be stored once there is room. Who waits for it is told."""
+        path, child, seq, status, err = self.answered(full_at)
         if status != 0:
             self.assertEqual(path.read_text(), "before")
             self.assertIn("No space left", err)
-            self.program = None
-            status, err = self.store(seq, "--again")
-        self.assertEqual(status, 0, err)
+            self.store_again(seq)
         self.assertEqual(path.read_text(), "after")
         self.reply("ok saved")
         ended = self.end(child)
-        if not (self.records / f"{seq}.done").exists():
+        if (self.records / f"{seq}.done").exists():
+            self.assertEqual(ended, (0, f"saved back: {path}\n", ""))
+        else:
             self.assertIn("No space left", err)
             self.assertEqual(ended[:2], (test_opener.FAILED, ""))
             self.assertIn("look at the file", ended[2])
-        else:
-            self.assertEqual(ended, (0, f"saved back: {path}\n", ""))
 
     def test_stored(self):
         self.walk(self.stored, least=2)
 
     def changed_meanwhile(self, full_at):
         """Neither the version of before nor the answer is lost."""
-        self.make_place(full_at)
-        self.program = "qubes_dvm_store"
-        path = self.make_file()
-        child, seq = self.open_it(path)
-        path.write_text("changed")
-        self.answer("after")
-        status, err = self.store(seq)
+        _, child, seq, status, err = self.answered(full_at, meanwhile="changed")
         if status != 0:
             self.assertIn("No space left", err)
-            self.assertIn("changed", [found.read_text() for found in self.home.iterdir() if found.is_file()])
-            self.program = None
-            status, err = self.store(seq, "--again")
-        self.assertEqual(status, 0, err)
-        texts = [found.read_text() for found in self.home.iterdir() if found.is_file()]
-        self.assertEqual(sorted(texts), ["after", "changed"])
+            self.assertIn("changed", self.texts())
+            self.store_again(seq)
+        self.assertEqual(sorted(self.texts()), ["after", "changed"])
         self.reply("ok saved")
         self.end(child)
+
+    def texts(self):
+        return [found.read_text() for found in self.home.iterdir() if found.is_file()]
 
     def test_changed_meanwhile(self):
         self.walk(self.changed_meanwhile, least=2)

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from boxcase import COPY_S, BoxCase, timed
+from boxcase import COPY_S, BoxCase, as_user, timed
 
 FILES, MIB = 500, 300
 HISTORY_ID = "fb30764965a641f1bb6c2b940cb578ff"
@@ -155,7 +155,7 @@ class ByHand(BoxCase):
         self.agent()
         self.user("work", "xenstore-write device/qpen new")
         self.wait_for("work", "[ -b /dev/xvdg ]")
-        self.wait_for("work", "setpriv --reuid=user --regid=user --init-groups test -w /dev/xvdg")
+        self.wait_for("work", " ".join(as_user("test", "-w", "/dev/xvdg")))
         self.user("work", "mount /mnt/outgoing && echo 'by hand' > /mnt/outgoing/note.txt && umount /mnt/outgoing")
         self.user("work", "xenstore-write device/qpen 'send personal'")
         self.wait_incoming("personal")
