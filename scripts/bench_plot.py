@@ -84,7 +84,7 @@ def scale():
     found = bench_common.load("scale")
     if not found:
         return None
-    panel = Panel("The daemon's share of one `send`, with so many VMs", "ms of a processor",
+    panel = Panel("What one `send` takes of a processor in the daemon, with so many VMs", "ms",
                   "Over the real xenstored, without Xen.")
     for count, run in found.items():
         panel.add(f"{int(count):,} VMs", run.get("`send`, the daemon's processor, ms"), OURS)
