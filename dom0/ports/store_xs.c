@@ -158,7 +158,8 @@ static bool has_mailbox(struct xs_conn *c, uint32_t domid)
 	return xs_is_node(c, XBT_NULL, path, domid, XS_PERM_READ);
 }
 
-/* The replies that a former daemon left: they count as finished. */
+/* The replies that a former daemon left, in no order that means anything: they count as finished.
+ */
 static void find_old_replies(struct mailbox *m)
 {
 	char path[XS_PATH_MAX];
@@ -352,11 +353,17 @@ static void prune_replies(struct store_xs *s, const struct store_reply *r)
 {
 	struct mailbox *m = g_hash_table_lookup(s->mailboxes, GUINT_TO_POINTER(r->domid));
 	char path[XS_PATH_MAX];
+	GList *old;
 
 	if (!m || strcmp(r->id, QPEN_ID_NONE) == 0 || strstr(r->reply.text, " wait "))
 		return;
-	if (!g_queue_find_custom(&m->finished, r->id, (GCompareFunc)g_strcmp0))
-		g_queue_push_tail(&m->finished, g_strdup(r->id));
+	/* It is the newest, wherever a former daemon's stood. */
+	old = g_queue_find_custom(&m->finished, r->id, (GCompareFunc)g_strcmp0);
+	if (old)
+		g_queue_unlink(&m->finished, old);
+	else
+		old = g_list_append(NULL, g_strdup(r->id));
+	g_queue_push_tail_link(&m->finished, old);
 	while (m->finished.length > REPLIES_KEPT) {
 		g_autofree char *id = g_queue_pop_head(&m->finished);
 

@@ -57,6 +57,22 @@ class RestartTest(storebox.DaemonTest):
 class Restarted(RestartTest):
     config = {"questions": {"timeout": "60"}}
 
+    def test_the_last_reply_stays(self):
+        """Of those that a former daemon left nobody knows which is the oldest; the one that is written now is not."""
+        self.lend(self.work)
+        # First by its name and by its time, in whichever order they are listed.
+        self.work.post("send personal #a0")
+        self.wait_record(self.work, "asking")
+        for number in range(16):
+            self.assertIn("no-pendrive", self.work.ask("umount", f"z{number}"))
+        self.assertEqual(self.box.daemon.kill(), -9)
+        self.start()
+        self.box.start_agent("--yes")
+        self.assertEqual(self.work.wait_reply("a0"), "a0 ok delivered")
+        # It is in the same turn that old ones are removed.
+        self.assert_error(self.ask(self.work, "umount"), "no-pendrive")
+        self.assertEqual(self.work.xs.read("device/qpen-reply/a0"), "a0 ok delivered")
+
     def test_a_loop_device_that_is_another_s(self):
         """Somebody freed it while no daemon ran: what it is now is nobody's to see."""
         self.lend(self.work)
