@@ -158,8 +158,7 @@ static bool has_mailbox(struct xs_conn *c, uint32_t domid)
 	return xs_is_node(c, XBT_NULL, path, domid, XS_PERM_READ);
 }
 
-/* The replies that a former daemon left, in no order that means anything: they count as finished.
- */
+/* The replies that a former daemon left, in any order: they count as finished. */
 static void find_old_replies(struct mailbox *m)
 {
 	char path[XS_PATH_MAX];
