@@ -199,9 +199,12 @@ def on_the_host(runs, full, folder):
 
 # ---- in the Xen box ----
 
+PENCTL = "/usr/lib/qubes/qubes_penctl"
 # Reads all that came, and says so.
 READER = r"""
-until grep -q ' /mnt/incoming ' /proc/mounts; do sleep 0.05; done
+until grep -q ' /mnt/incoming ' /proc/mounts; do
+    findmnt --poll=mount --first-only --timeout 1000 --mountpoint /mnt/incoming > /dev/null || true
+done
 find /mnt/incoming -type f -print0 | xargs -0 cat > /dev/null
 xenstore-write data/bench-read "$1"
 """
@@ -209,7 +212,7 @@ MARKS = r"""
 xenstore-watch /local/domain | while read -r path; do
     case $path in
     /local/domain) echo watching ;;
-    */data/bench-began|*/data/bench-read) echo "${path##*/} ${EPOCHREALTIME/./}" ;;
+    */data/bench-began|*/data/bench-read|*/device/qpen) echo "${path##*/} ${EPOCHREALTIME/./}" ;;
     esac
 done
 """
@@ -230,18 +233,31 @@ def box_bench():
             reader = self.box.popen("personal", ["sh", "-c", READER, "sh", folder])
             self.sh("work", f"xenstore-write data/bench-began {folder}; "
                             f"runuser -u user -- qvm-copy-to-vm -q personal /home/user/{folder}")
+            # The last request before the end is `send`: by then all is on the pendrive.
             seen = {}
             for line in iter(marks.stdout.readline, b""):
-                match = re.match(rb"bench-(\w+) (\d+)", line)
+                match = re.match(rb"(\S+) (\d+)", line)
                 if match:
-                    seen[match[1].decode()] = int(match[2])
-                if match and match[1] == b"read":
+                    seen[match[1].decode()] = int(match[2]) / 1e6
+                if match and match[1] == b"bench-read":
                     break
             marks.kill()
             reader.communicate(timeout=600)
             self.sh("personal", "umount /mnt/incoming")
             self.wait_nothing_left()
-            return (seen["read"] - seen["began"]) / 1e6
+            return seen["qpen"] - seen["bench-began"], seen["bench-read"] - seen["qpen"]
+
+        def raw(self, mib):
+            """The way of the same bytes without a file system and without our copier: (written, read), in seconds."""
+            self.sh("work", f"runuser -u user -- {PENCTL} new size={mib + 64}M")
+            # Behind what mkfs wrote, so that the receiver finds a file system.
+            written = self.timed("work", f"dd if=/dev/zero of=/dev/xvdg bs=4M seek=8 count={mib // 4} oflag=direct conv=fsync")
+            self.sh("work", f"runuser -u user -- {PENCTL} send personal")
+            self.wait_for("personal", "grep -q ' /mnt/incoming ' /proc/mounts")
+            read = self.timed("personal", f"dd if=/dev/xvdh of=/dev/null bs=4M skip=8 count={mib // 4} iflag=direct")
+            self.sh("personal", "umount /mnt/incoming")
+            self.wait_nothing_left()
+            return written, read
 
         def timed(self, domain, script):
             """Seconds that a script takes, by its own domain's clock."""
@@ -260,18 +276,22 @@ def box_bench():
                         times[f"{load.name}: dd to dom0's disk, dd from it"].append(self.timed(
                             "dom0", f"dd if=/dev/zero of={file} bs=4M count={load.mib // 4} oflag=direct conv=fsync; "
                                     f"dd if={file} of=/dev/null bs=4M iflag=direct; rm {file}"))
+                        times[f"{load.name}: dd to the pendrive in one VM, dd from it in the other"].append(
+                            sum(self.raw(load.mib)))
                     times[f"{load.name}: the sender reads it from its own disk"].append(self.timed(
                         "work", "echo 3 > /proc/sys/vm/drop_caches; "
                                 "find /home/user/tree -type f -print0 | xargs -0 cat"))
                     self.sh("work", "echo 3 > /proc/sys/vm/drop_caches")
-                    times[f"{load.name}: qvm-copy-to-vm until the receiver has read all"].append(self.whole("tree"))
+                    sent, read = self.whole("tree")
+                    times[f"{load.name}: qvm-copy-to-vm until the receiver has read all"].append(sent + read)
+                    times[f"{load.name}: of that, until all is on the pendrive"].append(sent)
                     say(f"{load.name}, run {n + 1}: " + ", ".join(
                         f"{values[-1]:.1f} s" for name, values in times.items() if name.startswith(load.name)))
             return times
 
         def direct_io(self):
             """Whether the kernel goes past dom0's page cache for a lent pendrive."""
-            self.sh("work", "runuser -u user -- /usr/lib/qubes/qubes_penctl new")
+            self.sh("work", f"runuser -u user -- {PENCTL} new")
             return self.sh("dom0", "cat /sys/block/loop*/loop/dio") == "1"
 
     return Copy, fresh_box, guarded

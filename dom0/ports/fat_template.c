@@ -8,7 +8,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define SECTOR 512u
+#include "qpen_fat.h"
+
+#define SECTOR QPEN_FAT_SECTOR_BYTES
 /* How much of the file is looked at in one read. */
 #define CHUNK (64u * 1024)
 

@@ -10,8 +10,8 @@
 
 /* Also what mkfs.vfat -n takes at most. */
 #define FAT_LABEL_LEN 11u
-/* The smallest file system that is FAT32 by the number of its clusters (65525 of 512 bytes) is a
-   bit above 32 MiB; this leaves room for the tables as well. */
+/* Smaller ones gain nobody anything. FAT32 is what the boot sector says it is, for mkfs.vfat -F 32
+   as for Linux; by the number of its clusters it would be from 256 MiB on. */
 #define FAT_MIN_BYTES (UINT64_C(64) << 20)
 
 struct fat_template;

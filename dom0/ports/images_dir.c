@@ -16,6 +16,7 @@
 
 #include "fat_template.h"
 #include "qpen_contract.h"
+#include "qpen_fat.h"
 
 /* Beginning of the names of files that mkfs.vfat works on; '.' is in no image's name. */
 #define SCRATCH_PREFIX "template."
@@ -245,15 +246,20 @@ static void end_mkfs(struct mkfs *mkfs, int rc)
 
 static void on_mkfs_ended(GObject *source, GAsyncResult *result, gpointer data)
 {
+	GSubprocess *process = G_SUBPROCESS(source);
 	g_autoptr(GError) error = NULL;
+	/* Also when all went well: that small ones have fewer clusters than Microsoft's have. */
+	g_autofree char *said = NULL;
 	struct mkfs *mkfs;
 
-	if (!g_subprocess_wait_check_finish(G_SUBPROCESS(source), result, &error) &&
+	if (!g_subprocess_communicate_utf8_finish(process, result, NULL, &said, &error) &&
 		g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 		return; /* the store is gone, and mkfs with it */
 	mkfs = data;
+	if (!error)
+		g_spawn_check_wait_status(g_subprocess_get_status(process), &error);
 	if (error)
-		g_warning("mkfs.vfat failed: %s", error->message);
+		g_warning("mkfs.vfat failed: %s: %s", error->message, said ? g_strchomp(said) : "");
 	end_mkfs(mkfs, error ? -EIO : 0);
 }
 
@@ -275,6 +281,9 @@ static int start_mkfs(struct mkfs *mkfs)
 {
 	static const char *const places[] = {"/usr/sbin/mkfs.vfat", "/sbin/mkfs.vfat"};
 	g_autoptr(GError) error = NULL;
+	g_autofree char *sector = g_strdup_printf("%u", QPEN_FAT_SECTOR_BYTES);
+	g_autofree char *cluster = g_strdup_printf(
+		"%u", qpen_fat_cluster_bytes(mkfs->size_bytes) / QPEN_FAT_SECTOR_BYTES);
 	const char *program = NULL;
 	int rc;
 
@@ -291,13 +300,16 @@ static int start_mkfs(struct mkfs *mkfs)
 		return rc;
 	/* The label makes mkfs.vfat write the root folder's entry, which every copy then patches.
 	 */
-	mkfs->process = g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE, &error, program, "-F",
-		"32", "-S", "512", "-i", "00000000", "-n", "PENDRIVE", mkfs->path, NULL);
+	mkfs->process =
+		g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
+			&error, program, "-F", "32", "-S", sector, "-s", cluster, "-i", "00000000",
+			"-n", "PENDRIVE", mkfs->path, NULL);
 	if (!mkfs->process) {
 		g_warning("cannot start %s: %s", program, error->message);
 		return -EIO;
 	}
-	g_subprocess_wait_check_async(mkfs->process, mkfs->store->cancel, on_mkfs_ended, mkfs);
+	g_subprocess_communicate_utf8_async(
+		mkfs->process, NULL, mkfs->store->cancel, on_mkfs_ended, mkfs);
 	return 0;
 }
 

@@ -82,8 +82,8 @@ static struct file mkfs(uint64_t size, const char *serial, const char *label)
 
 	/* The label's entry carries the time at which it was made: --invariant makes it the same in
 	 * both files, and comes first because it sets the serial as well. */
-	g_assert_true(run("mkfs.vfat", "--invariant", "-F", "32", "-S", "512", "-i", serial, "-n",
-		label, f.path));
+	g_assert_true(run("mkfs.vfat", "--invariant", "-F", "32", "-S", "4096", "-s", "1", "-i",
+		serial, "-n", label, f.path));
 	return f;
 }
 
@@ -182,8 +182,8 @@ static void test_fsck(void)
 static void test_fsck_sees_damage(void)
 {
 	static const off_t places[] = {
-		6 * 512 + 71, /* the copy of the boot sector no longer agrees with it */
-		32 * 512 + 4, /* the first table no longer agrees with the second */
+		6 * 4096 + 71, /* the copy of the boot sector no longer agrees with it */
+		32 * 4096 + 4, /* the first table no longer agrees with the second */
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
@@ -209,10 +209,10 @@ static const struct {
 	const char *bytes;
 	size_t n;
 } damages[] = {
-	{"sectors of 4096", 11, "\x00\x10", 2},
+	{"sectors of 512", 11, "\x00\x02", 2},
 	{"no signature for the label", 66, "\x28", 1},
 	{"FAT16: no 32-bit length of the table", 36, "\0\0\0\0", 4},
-	{"a copy of the boot sector that differs", 6 * 512, "X", 1},
+	{"a copy of the boot sector that differs", 6 * 4096, "X", 1},
 	{"the copy is said to be elsewhere", 50, "\x07", 1},
 	{"the root folder is said to be elsewhere", 44, "\x09", 1},
 };
@@ -248,7 +248,7 @@ static void test_without_label(void)
 	struct file f = new_file(64 * MIB);
 	struct fat_template *tpl = NULL;
 
-	g_assert_true(run("mkfs.vfat", "-F", "32", "-S", "512", f.path));
+	g_assert_true(run("mkfs.vfat", "-F", "32", "-S", "4096", "-s", "1", f.path));
 	g_assert_cmpint(fat_template_read(f.fd, &tpl), ==, -EINVAL);
 	drop_file(&f);
 }

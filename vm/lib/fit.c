@@ -1,18 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fit.h"
 
-uint32_t fit_cluster_bytes(uint64_t size_bytes)
-{
-	/* As mkfs.vfat has it, which takes less for the smallest. */
-	if (size_bytes <= 8 * FIT_GIB)
-		return FIT_MIN_CLUSTER_BYTES;
-	if (size_bytes <= 16 * FIT_GIB)
-		return 8192;
-	if (size_bytes <= 32 * FIT_GIB)
-		return 16384;
-	return 32768;
-}
-
 bool fit_add(uint64_t *sum, uint64_t bytes, uint32_t cluster_bytes)
 {
 	uint64_t rounded;
@@ -33,8 +21,8 @@ bool fit_size(uint64_t data_bytes, uint64_t *out_bytes)
 
 	if (data_bytes > FIT_MAX_BYTES)
 		return false;
-	/* Two tables with 4 bytes for each cluster, which may be as small as 512 bytes; and the
-	 * rest. */
+	/* Two tables with 4 bytes for each cluster, which may be as small as 512 bytes where dom0
+	 * is not ours; and the rest. */
 	size = data_bytes + data_bytes / 64 + 2 * FIT_MIB;
 	if (size <= FIT_PLAIN_BYTES) {
 		*out_bytes = 0;

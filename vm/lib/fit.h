@@ -17,10 +17,6 @@
 /* FAT32 counts sectors of 512 bytes in 32 bits. */
 #define FIT_MAX_BYTES (2048 * FIT_GIB - FIT_STEP_BYTES)
 
-/* The largest cluster of a pendrive of that size; grows with the size. */
-#define FIT_MIN_CLUSTER_BYTES 4096u
-uint32_t fit_cluster_bytes(uint64_t size_bytes);
-
 /* *sum += bytes rounded up to whole clusters. False: beyond 2^64; `sum` is unchanged. */
 bool fit_add(uint64_t *sum, uint64_t bytes, uint32_t cluster_bytes);
 

@@ -10,6 +10,7 @@
 #include "fail.h"
 #include "fatname.h"
 #include "fit.h"
+#include "qpen_fat.h"
 #include "scope.h"
 
 /* A look at a tree that is going on. */
@@ -424,7 +425,7 @@ bool tree_room(const struct tree *tree, uint32_t cluster_bytes, uint64_t *out_by
 
 bool tree_fit(const struct tree *tree, uint64_t *out_bytes)
 {
-	uint32_t cluster_bytes = FIT_MIN_CLUSTER_BYTES;
+	uint32_t cluster_bytes = qpen_fat_cluster_bytes(0);
 	uint64_t data_bytes;
 
 	/* Larger clusters need a larger pendrive, which may have larger clusters still. */
@@ -434,7 +435,7 @@ bool tree_fit(const struct tree *tree, uint64_t *out_bytes)
 		if (!tree_room(tree, cluster_bytes, &data_bytes) ||
 			!fit_size(data_bytes, out_bytes))
 			return false;
-		needed = fit_cluster_bytes(*out_bytes);
+		needed = qpen_fat_cluster_bytes(*out_bytes);
 		if (needed <= cluster_bytes)
 			return true;
 		cluster_bytes = needed;

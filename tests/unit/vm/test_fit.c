@@ -12,6 +12,7 @@
 
 #include "fatname.h"
 #include "fit.h"
+#include "qpen_fat.h"
 #include "scope.h"
 #include "tree.h"
 
@@ -42,11 +43,11 @@ static struct offer read_offer(const char *path)
 	uint64_t tables, reserved, all;
 
 	g_assert_cmpint(read(fd, sector, sizeof sector), ==, (ssize_t)sizeof sector);
-	g_assert_cmpuint(little(sector + 11, 2), ==, 512);
+	g_assert_cmpuint(little(sector + 11, 2), ==, QPEN_FAT_SECTOR_BYTES);
 	reserved = little(sector + 14, 2);
 	tables = (uint64_t)sector[16] * little(sector + 36, 4);
 	all = little(sector + 32, 4);
-	offer.cluster_bytes = (uint64_t)sector[13] * 512;
+	offer.cluster_bytes = (uint64_t)sector[13] * QPEN_FAT_SECTOR_BYTES;
 	offer.clusters = (all - reserved - tables) / sector[13];
 	return offer;
 }
@@ -56,6 +57,9 @@ static struct offer offer_of(uint64_t size_bytes)
 {
 	struct offer *known = g_hash_table_lookup(seen, &size_bytes);
 	g_autofree char *path = NULL;
+	g_autofree char *sector = g_strdup_printf("%u", QPEN_FAT_SECTOR_BYTES);
+	g_autofree char *cluster =
+		g_strdup_printf("%u", qpen_fat_cluster_bytes(size_bytes) / QPEN_FAT_SECTOR_BYTES);
 	int status;
 	int fd;
 
@@ -66,8 +70,8 @@ static struct offer offer_of(uint64_t size_bytes)
 	g_assert_cmpint(ftruncate(fd, (off_t)size_bytes), ==, 0);
 	close(fd);
 	{
-		char *argv[] = {mkfs, (char[]){"-F"}, (char[]){"32"}, (char[]){"-S"},
-			(char[]){"512"}, (char[]){"-n"}, (char[]){"PENDRIVE"}, path, NULL};
+		char *argv[] = {mkfs, (char[]){"-F"}, (char[]){"32"}, (char[]){"-S"}, sector,
+			(char[]){"-s"}, cluster, (char[]){"-n"}, (char[]){"PENDRIVE"}, path, NULL};
 
 		g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL,
 			NULL, NULL, &status, NULL));
@@ -203,7 +207,7 @@ static void test_trees(void)
 			size >> 20, offer.cluster_bytes, need, offer.clusters);
 		g_assert_cmpuint(need, <=, offer.clusters);
 		/* Nor is it wasted: its tables, and a step. */
-		cluster = fit_cluster_bytes(size);
+		cluster = qpen_fat_cluster_bytes(size);
 		need = needed(&tree->root, cluster) * cluster;
 		g_assert_cmpuint(size, <=, need + need / 32 + FIT_STEP_BYTES + 2 * FIT_MIB);
 		least = MIN(least, size);
@@ -239,7 +243,7 @@ static void test_edges(void)
 		g_assert_true(fit_size(low, &size));
 		g_assert_cmpuint(size, ==, sizes[i]);
 		g_assert_cmpuint(low, <=, offer.clusters * offer.cluster_bytes);
-		g_assert_cmpuint(offer.cluster_bytes, <=, fit_cluster_bytes(sizes[i]));
+		g_assert_cmpuint(offer.cluster_bytes, <=, qpen_fat_cluster_bytes(sizes[i]));
 	}
 }
 
