@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a folder may look like after the power failed, reckoned from the log of what a program did to it.
 
-What was not synced may be lost. Of a file's bytes: all since it was synced last, or none. Of names (made, moved, removed):
+What was not synced may be lost. Of a file's bytes: all since it was synced last, or none, or all while its length is kept, and
+zeros are in their place. Of names (made, moved, removed):
 those since their folder was synced last, from any moment on, since file systems write them in order. Each such state can be made
 a folder again, for a program to be started on.
 
@@ -29,6 +30,9 @@ class File:
         self.safe = bytes(data)
         self.mode = mode
 
+    def lost_but_its_length(self):
+        return self.safe[:len(self.now)].ljust(len(self.now), b"\0")
+
     def write(self, offset, data):
         self.resize(max(len(self.now), offset))
         self.now[offset:offset + len(data)] = data
@@ -43,14 +47,14 @@ class Disk:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.inodes = {}
-        self.names = {}    # name below the folder -> inode, or None for a folder
+        self.inodes = {}   # number -> the file that has it now; the number of one that is gone is given out again
+        self.names = {}    # name below the folder -> file, or None for a folder
         for path in self.folder.rglob("*"):
             found = path.stat()
-            name = str(path.relative_to(self.folder))
-            self.names[name] = None if path.is_dir() else found.st_ino
-            if path.is_file():
-                self.inodes[found.st_ino] = File(path.read_bytes(), stat.S_IMODE(found.st_mode))
+            file = None if path.is_dir() else File(path.read_bytes(), stat.S_IMODE(found.st_mode))
+            self.names[str(path.relative_to(self.folder))] = file
+            if file:
+                self.inodes[found.st_ino] = file
         self.safe_names = dict(self.names)
         self.changes = []  # of names, since: (folders that it is in, what to do)
 
@@ -84,12 +88,13 @@ class Disk:
         name, inode = self.name(path), int(inode)
         if name is None:
             return False
-        if inode not in self.inodes:
-            self.inodes[inode] = File()
+        file = self.inodes.get(inode)
+        if int(unnamed) or file is None or self.names.get(name) is not file:
+            file = self.inodes[inode] = File()
         if int(truncated):
-            self.inodes[inode].resize(0)
-        if not int(unnamed) and self.names.get(name) != inode:
-            self.change([name], lambda names: names.__setitem__(name, inode))
+            file.resize(0)
+        if not int(unnamed) and self.names.get(name) is not file:
+            self.change([name], lambda names: names.__setitem__(name, file))
         return True
 
     def do_write(self, inode, offset, data=b""):
@@ -178,10 +183,10 @@ class Disk:
         return True
 
     def do_link(self, path, inode):
-        name, inode = self.name(path), int(inode)
-        if name is None or inode not in self.inodes:
+        name, file = self.name(path), self.inodes.get(int(inode))
+        if name is None or file is None:
             return False
-        self.change([name], lambda names: names.__setitem__(name, inode))
+        self.change([name], lambda names: names.__setitem__(name, file))
         return True
 
     def now_possible(self):
@@ -191,10 +196,9 @@ class Disk:
             names = dict(self.safe_names)
             for _, action in self.changes[:cut]:
                 action(names)
-            for which in ("safe", "now"):
-                files = {name: None if inode is None else (bytes(getattr(self.inodes[inode], which)),
-                                                           self.inodes[inode].mode)
-                         for name, inode in names.items() if self.has_folder(name, names)}
+            for content in (lambda file: file.safe, File.lost_but_its_length, lambda file: bytes(file.now)):
+                files = {name: None if file is None else (content(file), file.mode)
+                         for name, file in names.items() if self.has_folder(name, names)}
                 if files not in found:
                     found.append(files)
         return found

@@ -5,10 +5,13 @@
 xenstore is gone then, and every VM; what is left is what stands on disks: dom0's images and remembered answers, and in a VM the
 records of what is open in DisposableVMs, and the file that an answer belongs to.
 """
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 import crashpoints
@@ -140,6 +143,42 @@ class Dom0(Rebuilt, storebox.DaemonTest):
                 self.assertEqual(self.box.daemon.kill(), -9)
         self.start()
         self.assert_serves(self.work)
+
+
+class Savefile(Rebuilt, unittest.TestCase):
+    """What DisposableVMs are restored from."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="qpen-")
+        self.addCleanup(folder.cleanup)
+        self.box = types.SimpleNamespace(dir=pathlib.Path(folder.name))
+        super().setUp()
+
+    def publish(self, size, what):
+        subprocess.run([storebox.find_built("publish"), self.folder / "disposable.save", self.place / "config", str(size), what],
+                       env={**os.environ, **self.effects.env("publish")}, check=True)
+
+    def test_replaced(self):
+        """Whatever there is: a save file that its record says is complete is so."""
+        self.folder = self.place / "images"
+        self.folder.mkdir()
+        (self.place / "config").write_text("a VM's config")
+        disk = powerloss.Disk(self.folder)
+        versions = {}
+        for size, what in ((3000, "1"), (5000, "2"), (4000, "3")):
+            self.publish(size, what)
+            saved = self.folder / "disposable.save"
+            versions[saved.stat().st_size] = saved.read_bytes()
+        believed = set()
+        for state in self.all_states(disk):
+            # The record names the save file by its size and inode, and by its time; whoever reads it asks for all of them.
+            look = re.search(rb"^look=(\d+) ", state.files.get("disposable.save.info", (b"", 0))[0], re.M)
+            saved = state.files.get("disposable.save", (None, 0))[0]
+            if look and saved is not None and len(saved) == int(look[1]):
+                with self.subTest(after=state.after, files=list(state.files)):
+                    self.assertEqual(saved, versions[int(look[1])])
+                    believed.add(int(look[1]))
+        self.assertEqual(believed, set(versions))
 
 
 class Opener(Rebuilt, test_opener.OpenerTest):

@@ -12,11 +12,12 @@ import tempfile
 
 import boxcase
 import xenboxlib
-from boxcase import OUTGOING, BoxCase
+from boxcase import IMAGES, OUTGOING, BoxCase
 
 SOURCE = pathlib.Path(__file__).resolve().parent / "hostile" / "hostile.c"
 HOSTILE = "/usr/local/bin/hostile"
 ATTACKER, HONEST = "work", "personal"
+SAVED = "/var/lib/attacker.save"
 BOOT_S = 900
 # What the honest VM asks for, and what it must be told.
 RIGHT = {"umount": "error no-pendrive", "new": "ok xvdg", "discard": "ok"}
@@ -215,6 +216,18 @@ class HostileCase(BoxCase):
             self.dom0(f"xl rename renamed {ATTACKER}")
 
     @contextlib.contextmanager
+    def returns_as_the_same_number(self):
+        """It is saved while it has a disk, and comes back as the same domain in all that xenstore says of it, without the
+        disk. Another VM of that number there cannot be in a test: Xen gives each the next one, up to 32752."""
+        self.lend()
+        domid = self.domid(ATTACKER)
+        # For a minute libxl gives the number of a VM that is gone to nobody.
+        self.dom0(f"xl save -D {ATTACKER} {SAVED} >/dev/null && LIBXL_DOMID_REUSE_TIMEOUT=0 xl restore {SAVED} >/dev/null; "
+                  f"rm -f {SAVED}")
+        self.assertEqual(self.domid(ATTACKER), domid)
+        yield
+
+    @contextlib.contextmanager
     def dies_and_returns(self):
         """It dies with a disk, and another VM of its name boots."""
         self.lend()
@@ -224,8 +237,16 @@ class HostileCase(BoxCase):
         self.box.exec(ATTACKER, ["true"], wait=BOOT_S, check=True)
         put_hostile(self.box, ATTACKER)
 
+    @contextlib.contextmanager
+    def hundred_are_removed(self):
+        """A hundred full pendrives of a former daemon's are removed, in all more than 3 GB."""
+        self.dom0("systemctl stop qfilexchgd; for i in $(seq 100 199); do "
+                  f"fallocate -l 32M {IMAGES}/${{i}}{'0' * 29}.pendrive; done; systemctl start qfilexchgd")
+        yield
+
     attacks = (quiet, burns_cpu, writes_elsewhere, floods, deletes_its_keys, fills_its_quota, writes_into_its_half, flips_states,
-               never_connects, never_closes, holds_and_writes, is_renamed, dies_and_returns)
+               never_connects, never_closes, holds_and_writes, is_renamed,
+               returns_as_the_same_number, dies_and_returns, hundred_are_removed)
 
     def clear_up(self):
         """The user of dom0 takes back what there still is; then there must be nothing."""

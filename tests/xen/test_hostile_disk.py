@@ -65,6 +65,8 @@ SIGNATURES = {
                     + struct.pack(">Q", 0x8000) + b"\0" * 184),
     "btrfs": (65536, btrfs_superblock()),
 }
+# By SECURITY.md, what keeps root's own LVM off in dom0.
+NO_LOOPS = """--config 'devices { global_filter = [ "r|^/dev/loop|" ] }'"""
 # A partition of type Linux behind the code of the boot sector.
 PARTITION = (446, struct.pack("<B3sB3sII", 0, b"\0\2\0", 0x83, b"\0\2\0", 2048, 65536))
 
@@ -156,7 +158,8 @@ class HostileDisk(BoxCase):
 
     def what_is_there(self, vm):
         """All that could have been made of a signature: links, arrays, mapped devices, partitions, what blkid keeps."""
-        return self.sh(vm, "find /dev/disk /dev/mapper /dev/md* 2>/dev/null | grep -v by-diskseq | sort; cat /proc/mdstat 2>/dev/null; "
+        lvm = f"dmsetup ls; pvs --noheadings {NO_LOOPS}; " if vm == "dom0" else ""
+        return self.sh(vm, f"{lvm}find /dev/disk /dev/mapper /dev/md* 2>/dev/null | grep -v by-diskseq | sort; cat /proc/mdstat 2>/dev/null; "
                            "ls /sys/block | grep -E '^(dm|md)' || true; cat /run/blkid/blkid.tab 2>/dev/null || true; "
                            "grep -E '(loop[0-9]+p|xvd[gh])[0-9]' /proc/partitions || true")
 
@@ -167,6 +170,27 @@ class HostileDisk(BoxCase):
         for property_of_blkid in ("ID_FS_", "ID_PART_"):
             self.assertNotIn(property_of_blkid, info)
         self.assertNotIn("by-", self.sh(vm, f"udevadm info -q symlink {device}"))
+
+    def loop(self):
+        """Dom0's loop device over the only image."""
+        return self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '")
+
+    def test_lvm_of_root(self):
+        """Whoever asks LVM by hand is shown a pendrive, unless LVM is told otherwise; asked or not, it makes nothing of it."""
+        before = self.what_is_there("dom0")
+        self.lend()
+        # As LVM itself makes it, volumes and all; on a file in dom0, since the VM has no LVM.
+        self.dom0(f"truncate -s {MIB}M /run/lvm.img; loop=$(losetup -f --show /run/lvm.img); vgcreate -q hostile $loop && "
+                  "lvcreate -q -an -Zn -Wn -L 8M -n volume hostile; vgchange -q -an hostile; losetup -d $loop")
+        head = self.box.exec("dom0", ["head", "-c", "1048576", "/run/lvm.img"], check=True).stdout
+        self.dom0("rm /run/lvm.img")
+        self.overlay("work", "/dev/xvdg", [(0, head)])
+        loop = self.loop()
+        self.assert_not_looked_into("dom0", loop)
+        self.assertEqual(self.what_is_there("dom0"), before)
+        self.assertEqual(self.dom0("pvs --noheadings -o pv_name,vg_name").split(), [loop, "hostile"])
+        self.assertEqual(self.dom0(f"pvs --noheadings {NO_LOOPS}"), "")
+        self.assertEqual(self.what_is_there("dom0"), before)
 
     def test_signatures_make_nothing_appear(self):
         """Of a partition table, LVM, RAID, LUKS, btrfs and ext4, in dom0 and in the receiver."""
@@ -180,13 +204,13 @@ class HostileDisk(BoxCase):
         self.lend()
         self.overlay("work", "/dev/xvdg", [*SIGNATURES.values(), PARTITION])
         self.assertEqual(self.sh("work", "sfdisk -d /dev/xvdg | grep -c '^/dev/xvdg1'"), "1")
-        self.assert_not_looked_into("dom0", self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '"))
+        self.assert_not_looked_into("dom0", self.loop())
         self.assertEqual(self.what_is_there("dom0"), before["dom0"])
         self.deliver()
         self.wait_incoming("personal")
         for device in ("/dev/xvdh", self.sh("personal", "losetup -n -O NAME -j /dev/xvdh | tr -d ' '")):
             self.assert_not_looked_into("personal", device)
-        self.assert_not_looked_into("dom0", self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '"))
+        self.assert_not_looked_into("dom0", self.loop())
         self.assertEqual({vm: self.what_is_there(vm) for vm in before}, before)
 
     def test_the_next_pendrive_is_empty(self):
@@ -202,7 +226,7 @@ class HostileDisk(BoxCase):
     def test_nobody_probes_our_disks(self):
         """udev must have asked blkid of none of them, and offer none to anybody."""
         self.lend()
-        loop = self.dom0(f"losetup -n -O NAME -j {IMAGES}/*.pendrive | tr -d ' '")
+        loop = self.loop()
         self.dom0("udevadm settle")
         for domain, device in (("dom0", loop), ("work", "/dev/xvdg")):
             info = self.sh(domain, f"udevadm info {device}")
