@@ -2,8 +2,8 @@
 /*
  *     publish SAVEFILE CONFIG BYTES CHARACTER
  *
- * Puts a save file and its record in place as qfilexchg-domains does, whose code this is; in place of
- * libxl's stream are BYTES times CHARACTER.
+ * Puts a save file and its record in place as qfilexchg-domains does, whose code this is; in place
+ * of libxl's stream are BYTES times CHARACTER.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,7 @@ static bool publish(const char *path, const char *config, size_t size, char what
 	ok = fd >= 0 && savefile_info_add(info, config, error) &&
 	     savefile_write_head(fd, "{}", path, error) &&
 	     write(fd, stream, size) == (ssize_t)size && savefile_publish(fd, path, error) &&
-	     savefile_info_write(info, path, error) &&
-	     savefile_info_is_current(path, config, 0);
+	     savefile_info_write(info, path, error) && savefile_info_is_current(path, config, 0);
 	savefile_info_destroy(info);
 	return ok;
 }

@@ -177,13 +177,16 @@ class HostileDisk(BoxCase):
 
     def test_lvm_of_root(self):
         """Whoever asks LVM by hand is shown a pendrive, unless LVM is told otherwise; asked or not, it makes nothing of it."""
+        # As LVM itself makes it, volume and all; here, since the VM has no LVM.
+        self.dom0(f"cd /run; truncate -s {MIB}M lvm.pendrive; loop=$(losetup -f --show lvm.pendrive); vgcreate -q hostile $loop && "
+                  "lvcreate -q -an -Zn -Wn -L 8M -n volume hostile; losetup -d $loop; mv lvm.pendrive lvm.img")
+        head = self.box.exec("dom0", ["head", "-c", "1048576", "/run/lvm.img"], check=True).stdout
+        # On any other loop device it is at work at once: this test could fail.
+        loop = self.dom0("losetup -f --show /run/lvm.img")
+        self.wait_for("dom0", "[ -e /dev/mapper/hostile-volume ]")
+        self.dom0(f"udevadm settle; vgchange -q -an hostile; losetup -d {loop}; rm /run/lvm.img")
         before = self.what_is_there("dom0")
         self.lend()
-        # As LVM itself makes it, volumes and all; on a file in dom0, since the VM has no LVM.
-        self.dom0(f"truncate -s {MIB}M /run/lvm.img; loop=$(losetup -f --show /run/lvm.img); vgcreate -q hostile $loop && "
-                  "lvcreate -q -an -Zn -Wn -L 8M -n volume hostile; vgchange -q -an hostile; losetup -d $loop")
-        head = self.box.exec("dom0", ["head", "-c", "1048576", "/run/lvm.img"], check=True).stdout
-        self.dom0("rm /run/lvm.img")
         self.overlay("work", "/dev/xvdg", [(0, head)])
         loop = self.loop()
         self.assert_not_looked_into("dom0", loop)
