@@ -111,6 +111,14 @@ class HostileCase(BoxCase):
         self.wait_for("dom0", f"qfilexchgctl list | awk '$2 == \"{state}\" && $3 == \"{ATTACKER}\"' | grep -q .",
                       f"a pendrive of {ATTACKER} to be {state}")
 
+    def boot_again(self):
+        self.dom0(f"xl destroy {ATTACKER} && xl create -q /etc/xen/{ATTACKER}.cfg")
+
+    def wait_booted(self):
+        """It boots beside whatever else this machine does."""
+        self.box.exec(ATTACKER, ["true"], wait=BOOT_S, check=True)
+        put_hostile(self.box, ATTACKER)
+
     @contextlib.contextmanager
     def paused(self):
         self.dom0(f"xl pause {ATTACKER}")
@@ -221,21 +229,22 @@ class HostileCase(BoxCase):
         disk. Another VM of that number there cannot be in a test: Xen gives each the next one, up to 32752."""
         self.lend()
         domid = self.domid(ATTACKER)
-        # For a minute libxl gives the number of a VM that is gone to nobody.
-        self.dom0(f"xl save -D {ATTACKER} {SAVED} >/dev/null && LIBXL_DOMID_REUSE_TIMEOUT=0 xl restore {SAVED} >/dev/null; "
-                  f"rm -f {SAVED}")
+        # For a minute libxl gives the number of a VM that is gone to nobody, and for a second whatever it is told.
+        self.dom0(f"xl save -D {ATTACKER} {SAVED} >/dev/null 2>&1 && "
+                  f"until LIBXL_DOMID_REUSE_TIMEOUT=0 xl restore {SAVED} >/dev/null 2>&1; do :; done; rm {SAVED}")
         self.assertEqual(self.domid(ATTACKER), domid)
         yield
+        # Its kernel still has the disk of before, and would let go of that after a request in vain.
+        self.boot_again()
+        self.wait_booted()
 
     @contextlib.contextmanager
     def dies_and_returns(self):
         """It dies with a disk, and another VM of its name boots."""
         self.lend()
-        self.dom0(f"xl destroy {ATTACKER} && xl create -q /etc/xen/{ATTACKER}.cfg")
+        self.boot_again()
         yield
-        # It boots beside whatever else this machine does.
-        self.box.exec(ATTACKER, ["true"], wait=BOOT_S, check=True)
-        put_hostile(self.box, ATTACKER)
+        self.wait_booted()
 
     @contextlib.contextmanager
     def hundred_are_removed(self):
@@ -246,7 +255,7 @@ class HostileCase(BoxCase):
 
     attacks = (quiet, burns_cpu, writes_elsewhere, floods, deletes_its_keys, fills_its_quota, writes_into_its_half, flips_states,
                never_connects, never_closes, holds_and_writes, is_renamed,
-               returns_as_the_same_number, dies_and_returns, hundred_are_removed)
+               hundred_are_removed, dies_and_returns, returns_as_the_same_number)
 
     def clear_up(self):
         """The user of dom0 takes back what there still is; then there must be nothing."""
