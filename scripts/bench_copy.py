@@ -259,6 +259,16 @@ def box_bench():
             self.wait_nothing_left()
             return written, read
 
+        def onto(self, room_mib, by_default=False):
+            """cp onto a file system as dom0 makes it, or as mkfs.vfat does when it is asked for nothing else."""
+            self.sh("work", f"runuser -u user -- {PENCTL} new size={room_mib}M" + (" format=none" if by_default else ""))
+            if by_default:
+                self.sh("work", "mkfs.vfat -F 32 /dev/xvdg")
+            self.sh("work", "mount /mnt/outgoing; echo 3 > /proc/sys/vm/drop_caches")
+            took = self.timed("work", "cp -r /home/user/tree /mnt/outgoing; umount /mnt/outgoing")
+            self.sh("work", f"runuser -u user -- {PENCTL} discard")
+            return took
+
         def timed(self, domain, script):
             """Seconds that a script takes, by its own domain's clock."""
             text = "b=${EPOCHREALTIME/./}; { " + script + "; } > /dev/null; echo $((${EPOCHREALTIME/./} - b))"
@@ -281,6 +291,9 @@ def box_bench():
                     times[f"{load.name}: the sender reads it from its own disk"].append(self.timed(
                         "work", "echo 3 > /proc/sys/vm/drop_caches; "
                                 "find /home/user/tree -type f -print0 | xargs -0 cat"))
+                    times[f"{load.name}: cp onto a pendrive, and umount"].append(self.onto(load.room_mib()))
+                    times[f"{load.name}: the same, mkfs.vfat by its own choice"].append(
+                        self.onto(load.room_mib(), by_default=True))
                     self.sh("work", "echo 3 > /proc/sys/vm/drop_caches")
                     sent, read = self.whole("tree")
                     times[f"{load.name}: qvm-copy-to-vm until the receiver has read all"].append(sent + read)

@@ -974,6 +974,7 @@ static void serve(struct exchange *x, struct vm_node *vm, const struct request *
 /*
  * Takes one request's worth out of the VM's budget. When there is none left, the VM is put on hold,
  * and its mailbox is looked at again when there is. Nothing is lost: the request stays where it is.
+ * Until then it is not listened to: thousands of events a second are what others would wait behind.
  */
 static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 {
@@ -981,9 +982,8 @@ static gboolean may_ask_now(struct exchange *x, struct vm_node *node)
 	gint64 now_ms = exchange_now_ms(x);
 
 	if (!bucket_has(&node->requests, limits, now_ms)) {
-		if (!node->hold.armed)
-			dues_arm(x->dues, &node->hold,
-				bucket_next_ms(&node->requests, limits, now_ms));
+		dues_arm(x->dues, &node->hold, bucket_next_ms(&node->requests, limits, now_ms));
+		x->ports.store.listen(x->ports.store.ctx, node->vm.id.domid, FALSE);
 		return FALSE;
 	}
 	bucket_take(&node->requests, limits, now_ms);
@@ -1169,8 +1169,10 @@ static void mailbox_due(struct exchange *x, guint32 domid)
 {
 	struct vm_node *node = find_vm(x, domid);
 
-	if (node)
-		take_mail(x, node);
+	if (!node)
+		return;
+	x->ports.store.listen(x->ports.store.ctx, domid, TRUE);
+	take_mail(x, node);
 }
 
 static void notices_due(struct exchange *x)

@@ -52,6 +52,11 @@ struct store_port {
 	int (*open_mailbox)(void *ctx, uint32_t domid);
 	void (*close_mailbox)(void *ctx, uint32_t domid);
 	/*
+	 * Whether it is told what happens to an open mailbox. When it is told again, then once
+	 * at the beginning, whatever there is.
+	 */
+	void (*listen)(void *ctx, uint32_t domid, bool on);
+	/*
 	 * Reads the request in the mailbox; the commit that serves it empties it. So a request
 	 * is lost nowhere, and handled once. 0 with the bytes (*len may exceed `max`: then only so
 	 * many were stored) or an empty mailbox (*len 0); -ENOENT when the mailbox is gone; other

@@ -173,11 +173,19 @@ static void find_old_replies(struct mailbox *m)
 	free(names);
 }
 
+static int watch_mailbox(struct mailbox *m)
+{
+	char path[XS_PATH_MAX];
+
+	domain_path(path, m->domid, QPEN_KEY_REQUEST);
+	m->watch = xs_conn_watch(m->store->c, path, on_mailbox, m, m->domid);
+	return m->watch ? 0 : -errno;
+}
+
 static int open_mailbox(void *ctx, uint32_t domid)
 {
 	struct store_xs *s = ctx;
 	struct mailbox *m = g_hash_table_lookup(s->mailboxes, GUINT_TO_POINTER(domid));
-	char path[XS_PATH_MAX];
 	int rc = 0;
 
 	if (m)
@@ -190,9 +198,7 @@ static int open_mailbox(void *ctx, uint32_t domid)
 		rc = xs_conn_transact_briefly(s->c, make_mailbox, m);
 	if (rc == 0) {
 		find_old_replies(m);
-		domain_path(path, domid, QPEN_KEY_REQUEST);
-		m->watch = xs_conn_watch(s->c, path, on_mailbox, m, domid);
-		rc = m->watch ? 0 : -errno;
+		rc = watch_mailbox(m);
 	}
 	if (rc < 0) {
 		free_mailbox(m);
@@ -207,6 +213,24 @@ static void close_mailbox(void *ctx, uint32_t domid)
 	struct store_xs *s = ctx;
 
 	g_hash_table_remove(s->mailboxes, GUINT_TO_POINTER(domid));
+}
+
+static void listen_to(void *ctx, uint32_t domid, bool on)
+{
+	struct store_xs *s = ctx;
+	struct mailbox *m = g_hash_table_lookup(s->mailboxes, GUINT_TO_POINTER(domid));
+	int rc = 0;
+
+	if (!m || on == (m->watch != 0))
+		return;
+	if (on) {
+		rc = watch_mailbox(m);
+	} else {
+		xs_conn_unwatch(s->c, m->watch);
+		m->watch = 0;
+	}
+	if (rc < 0)
+		g_warning("cannot watch the mailbox of domain %u: %s", domid, g_strerror(-rc));
 }
 
 static int take_request(void *ctx, uint32_t domid, char *untrusted_out, size_t max, size_t *len)
@@ -513,6 +537,7 @@ struct store_port store_xs_port(struct store_xs *s)
 		.identify = identify,
 		.open_mailbox = open_mailbox,
 		.close_mailbox = close_mailbox,
+		.listen = listen_to,
 		.take_request = take_request,
 		.commit = commit,
 		.load_records = load_records,

@@ -567,6 +567,8 @@ static void test_flood(void)
 	/* That was its burst; now it is held, and its request stays in its mailbox. */
 	last = says(sim, "work", "umount");
 	g_assert_false(last->taken);
+	/* Nor does anybody wake up for what else it writes there. */
+	g_assert_true(vm(sim, "work")->hushed);
 	/* Others are served at once. */
 	then_reply(says(sim, "personal", "umount"), "error no-pendrive");
 	g_assert_false(last->taken);
@@ -584,6 +586,7 @@ static void test_flood(void)
 	sim_pass(sim, sim_limits.requests.interval_ms * sim_limits.requests.burst);
 	for (unsigned i = 0; i < sim_limits.requests.burst; i++)
 		then_reply(says(sim, "work", "umount"), "error no-pendrive");
+	g_assert_false(vm(sim, "work")->hushed);
 	the_end(sim);
 }
 

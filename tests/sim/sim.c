@@ -315,7 +315,7 @@ void sim_stop(struct sim *sim)
 	for (guint i = 0; i < sim->vms->len; i++) {
 		struct sim_vm *vm = sim->vms->pdata[i];
 
-		vm->listening = vm->mail_read = false;
+		vm->listening = vm->hushed = vm->mail_read = false;
 		vm->told_dead = vm->known_dead = false;
 		vm->n_missed = 0;
 	}
@@ -796,6 +796,13 @@ void sim_rename_vm(struct sim_vm *vm, const char *name)
 	vm->was_unfit |= vm->is_unfit;
 }
 
+/* Something happened to it. */
+static void touch_mailbox(struct sim *sim, const struct sim_vm *vm)
+{
+	if (vm->listening && !vm->hushed)
+		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+}
+
 void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned)
 {
 	sim_trace(sim, "VM %s, domain %u, stops", vm->id.name, vm->id.domid);
@@ -809,8 +816,8 @@ void sim_kill_vm(struct sim *sim, struct sim_vm *vm, bool cleaned)
 			sim_take_disk(sim, disk);
 	}
 	/* Its part of xenstore goes, and whoever watches something in it sees that. */
-	if (vm->has_mailbox && vm->listening)
-		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+	if (vm->has_mailbox)
+		touch_mailbox(sim, vm);
 	vm->has_mailbox = false;
 	sim_push(sim, SIM_EV_DOMAINS, 0);
 }
@@ -836,8 +843,7 @@ struct sim_request *sim_ask(struct sim *sim, struct sim_vm *vm, const char *text
 	vm->mail_request = r;
 	g_ptr_array_add(sim->requests, r);
 	sim_trace(sim, "%s asks: %s", vm->id.name, vm->mail);
-	if (vm->listening)
-		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+	touch_mailbox(sim, vm);
 	return r;
 }
 
@@ -851,8 +857,7 @@ bool sim_write(struct sim *sim, struct sim_vm *vm, const void *bytes, size_t len
 	vm->mail_request = NULL;
 	vm->mail_read = false;
 	sim_trace(sim, "%s writes %zu bytes", vm->id.name, len);
-	if (vm->listening)
-		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+	touch_mailbox(sim, vm);
 	return true;
 }
 
@@ -864,8 +869,7 @@ void sim_delete_mailbox(struct sim *sim, struct sim_vm *vm)
 	vm->has_mailbox = false;
 	vm->mail_len = 0;
 	vm->mail_read = false;
-	if (vm->listening)
-		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = vm->id.domid;
+	touch_mailbox(sim, vm);
 }
 
 /* ---- disks ---- */

@@ -29,6 +29,7 @@ struct sim_vm {
 
 	bool has_mailbox;
 	bool listening; /* the store port watches its mailbox */
+	bool hushed;    /* though not now */
 	char mail[512];
 	size_t mail_len;
 	struct sim_request *mail_request; /* what stands in the mailbox, if it is tracked */

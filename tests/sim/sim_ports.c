@@ -141,6 +141,18 @@ static void close_mailbox(void *ctx, uint32_t domid)
 	}
 }
 
+static void listen_to(void *ctx, uint32_t domid, bool on)
+{
+	struct sim *sim = ctx;
+	struct sim_vm *vm = sim_find_vm(sim, domid);
+
+	if (!sim_lives(sim) || !vm || !vm->listening || vm->hushed == !on)
+		return;
+	vm->hushed = !on;
+	if (on)
+		sim_push(sim, SIM_EV_MAILBOX, 0)->domid = domid;
+}
+
 static int take_request(void *ctx, uint32_t domid, char *untrusted_out, size_t max, size_t *len)
 {
 	struct sim *sim = ctx;
@@ -756,6 +768,7 @@ struct exchange_ports sim_ports(struct sim *sim)
 				.identify = identify,
 				.open_mailbox = open_mailbox,
 				.close_mailbox = close_mailbox,
+				.listen = listen_to,
 				.take_request = take_request,
 				.commit = commit,
 				.load_records = load_records,

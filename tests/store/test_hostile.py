@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A VM that writes, into whatever it may, so that dom0's transactions collide with it: only it waits."""
 import os
+import pathlib
 import re
 import unittest.mock
 
@@ -10,6 +11,25 @@ import storebox
 OUT = storebox.OUTGOING
 # dom0/ports/xs.c: TRIES_AGAINST_VM, for the emptying of one mailbox and for the next answer.
 TRIES = 2 * 4
+
+
+class Flood(storebox.DaemonTest):
+    """With the budget that is shipped."""
+
+    def wakeups(self):
+        text = pathlib.Path(f"/proc/{self.box.daemon.pid}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1])
+
+    def test_wakes_nobody_when_the_budget_is_used_up(self):
+        """What a VM writes into its mailbox then is not even told to the daemon."""
+        requests = 20000
+        self.other.wait_mailbox()
+        before = self.wakeups()
+        self.other.run(["hostile", "flood", str(requests), "umount"], timeout=storebox.DEADLINE_S)
+        self.assertLess(self.wakeups() - before, requests / 4)
+        # And it is not forgotten.
+        self.other.xs.write("device/qpen", "umount #last")
+        self.other.wait_reply("last")
 
 
 class Collisions(storebox.DaemonTest):
