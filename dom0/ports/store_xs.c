@@ -249,20 +249,30 @@ static int take_request(void *ctx, uint32_t domid, char *untrusted_out, size_t m
 	return 0;
 }
 
-/* Empties the mailbox of the request that was taken; another one that came since stays. */
-static int empty_mailbox(struct xs_conn *c, xs_transaction_t t, void *arg)
+/* Whether the request that was taken still stands in the mailbox: 1 or 0, or -errno. */
+static int holds_taken(struct xs_conn *c, xs_transaction_t t, const struct mailbox *m)
 {
-	const struct mailbox *m = arg;
 	char path[XS_PATH_MAX], now[sizeof m->taken];
 	size_t len;
 	int rc;
 
 	domain_path(path, m->domid, QPEN_KEY_REQUEST);
 	rc = xs_read_into(c, t, path, now, sizeof now, &len);
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0 || len != m->taken_len || memcmp(now, m->taken, MIN(len, sizeof now - 1)) != 0)
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	return len == m->taken_len && memcmp(now, m->taken, MIN(len, sizeof now - 1)) == 0;
+}
+
+/* Empties the mailbox of the request that was taken; another one that came since stays. */
+static int empty_mailbox(struct xs_conn *c, xs_transaction_t t, void *arg)
+{
+	const struct mailbox *m = arg;
+	char path[XS_PATH_MAX];
+	int rc = holds_taken(c, t, m);
+
+	if (rc <= 0)
 		return rc;
+	domain_path(path, m->domid, QPEN_KEY_REQUEST);
 	return xs_put(c, t, path, "");
 }
 
@@ -333,14 +343,19 @@ static int put_dispvm(struct xs_conn *c, xs_transaction_t x, const struct dispvm
 struct committing {
 	const struct store_change *change;
 	struct mailbox *served; /* whose request this records or answers; NULL: no one's */
+	unsigned tries;
 };
 
 static int put_all(struct xs_conn *c, xs_transaction_t x, void *arg)
 {
-	const struct committing *what = arg;
+	struct committing *what = arg;
 	const struct store_change *change = what->change;
 	int rc = change->transfer ? store_xs_put_record(c, x, change->transfer) : 0;
 
+	/* It collided, most likely with the VM's next request, which stands over this one: then
+	 * there is nothing to empty, and without the mailbox nothing to collide with. */
+	if (what->served && what->tries++ && holds_taken(c, XBT_NULL, what->served) == 0)
+		what->served = NULL;
 	if (rc == 0 && change->dispvm)
 		rc = put_dispvm(c, x, change->dispvm);
 	for (size_t i = 0; rc == 0 && i < change->n_replies; i++)
@@ -359,9 +374,8 @@ static struct mailbox *find_served(struct store_xs *s, uint32_t domid)
 }
 
 /* A VM that keeps on writing into its mailbox must not keep its record from being written. */
-static int commit_apart(struct store_xs *s, struct committing *what)
+static int commit_apart(struct store_xs *s, struct committing *what, struct mailbox *m)
 {
-	struct mailbox *m = what->served;
 	int rc;
 
 	what->served = NULL;
@@ -410,7 +424,7 @@ static int commit(void *ctx, const struct store_change *change)
 
 		rc = xs_conn_transact_briefly(s->c, put_all, &what);
 		if (rc < 0)
-			rc = commit_apart(s, &what);
+			rc = commit_apart(s, &what, m);
 		m->taken_len = 0;
 	} else {
 		rc = xs_conn_transact(s->c, put_all, &what);

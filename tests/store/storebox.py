@@ -536,9 +536,14 @@ class StoreBox:
                           f'<listen>{self.bus_address}</listen>{rules}</busconfig>\n')
         self._bus = self.spawn("bus", ["dbus-daemon", f"--config-file={config}", "--nofork",
                                        "--nopidfile"])
-        until(lambda: (self.dir / "bus").exists() or self._bus.poll() is not None, "the bus")
+        # The socket is there before anybody listens to it.
+        until(lambda: self._bus_listens() or self._bus.poll() is not None, "the bus")
         if self._bus.poll() is not None:
             raise AssertionError(f"dbus-daemon did not start:\n{self.log('bus')}")
+
+    def _bus_listens(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.dir / "bus")) == 0
 
     def stop_bus(self):
         """The bus goes, with all its connections; start_bus() makes another at the same place."""
