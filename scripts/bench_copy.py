@@ -266,7 +266,16 @@ def box_bench():
                 self.sh("work", "mkfs.vfat -F 32 /dev/xvdg")
             self.sh("work", "mount /mnt/outgoing; echo 3 > /proc/sys/vm/drop_caches")
             took = self.timed("work", "cp -r /home/user/tree /mnt/outgoing; umount /mnt/outgoing")
+            reads = [self.read_through_loop(direct) for direct in ("off", "on")] if not by_default else []
             self.sh("work", f"runuser -u user -- {PENCTL} discard")
+            return [took, *reads]
+
+        def read_through_loop(self, direct):
+            """As a receiver has it mounted."""
+            loop = self.sh("work", f"losetup --find --show --read-only --direct-io={direct} /dev/xvdg")
+            self.sh("work", f"mount -t vfat -o ro {loop} /mnt/outgoing; echo 3 > /proc/sys/vm/drop_caches")
+            took = self.timed("work", "find /mnt/outgoing -type f -print0 | xargs -0 cat")
+            self.sh("work", f"umount /mnt/outgoing; losetup --detach {loop}")
             return took
 
         def timed(self, domain, script):
@@ -291,9 +300,11 @@ def box_bench():
                     times[f"{load.name}: the sender reads it from its own disk"].append(self.timed(
                         "work", "echo 3 > /proc/sys/vm/drop_caches; "
                                 "find /home/user/tree -type f -print0 | xargs -0 cat"))
-                    times[f"{load.name}: cp onto a pendrive, and umount"].append(self.onto(load.room_mib()))
-                    times[f"{load.name}: the same, mkfs.vfat by its own choice"].append(
-                        self.onto(load.room_mib(), by_default=True))
+                    for what, took in zip(("cp onto a pendrive, and umount", "read through a loop device",
+                                           "read through a loop device with direct I/O"), self.onto(load.room_mib())):
+                        times[f"{load.name}: {what}"].append(took)
+                    times[f"{load.name}: cp onto what mkfs.vfat makes by its own choice"] += self.onto(
+                        load.room_mib(), by_default=True)
                     self.sh("work", "echo 3 > /proc/sys/vm/drop_caches")
                     sent, read = self.whole("tree")
                     times[f"{load.name}: qvm-copy-to-vm until the receiver has read all"].append(sent + read)

@@ -141,8 +141,14 @@ class HostileCase(BoxCase):
 
     @contextlib.contextmanager
     def writes_elsewhere(self):
-        """Into its own part of xenstore without pause, where we do not look: what xenstored and its dom0 make of that."""
+        """Into its own part of xenstore without pause, where nobody looks: what xenstored makes of that."""
         with self.running("write", "data/x"):
+            yield
+
+    @contextlib.contextmanager
+    def writes_below_device(self):
+        """The same where its own kernel watches, which xenstored has to tell then: what is above this, our daemon adds."""
+        with self.running("write", "device/x"):
             yield
 
     @contextlib.contextmanager
@@ -252,8 +258,8 @@ class HostileCase(BoxCase):
                   f"fallocate -l 32M {IMAGES}/${{i}}{'0' * 29}.pendrive; done; systemctl start qfilexchgd")
         yield
 
-    attacks = (quiet, burns_cpu, writes_elsewhere, floods, deletes_its_keys, fills_its_quota, writes_into_its_half, flips_states,
-               never_connects, never_closes, holds_and_writes, is_renamed,
+    attacks = (quiet, burns_cpu, writes_elsewhere, writes_below_device, floods, deletes_its_keys, fills_its_quota,
+               writes_into_its_half, flips_states, never_connects, never_closes, holds_and_writes, is_renamed,
                hundred_are_removed, dies_and_returns, returns_as_the_same_number)
 
     def clear_up(self):
