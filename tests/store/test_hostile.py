@@ -22,7 +22,7 @@ class Flood(storebox.DaemonTest):
 
     def test_wakes_nobody_when_the_budget_is_used_up(self):
         """What a VM writes into its mailbox then is not even told to the daemon."""
-        requests = 20000
+        requests = 100000
         self.other.wait_mailbox()
         before = self.wakeups()
         self.other.run(["hostile", "flood", str(requests), "umount"], timeout=storebox.DEADLINE_S)
