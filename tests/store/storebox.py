@@ -780,6 +780,7 @@ class DaemonTest(StoreTest):
         number = self.wait_record(vm, "lent")["id"]
         self.box.ctl("cancel", number)
         vm.wait_detached(OUTGOING)
+        until(lambda: number not in self.records(), "the pendrive to be forgotten")
 
 
 def main():

@@ -91,11 +91,11 @@ class Agents(AgentTest):
         self.agent("--yes", name="first")
         second = self.agent("--no", name="second")
         self.assert_error(self.wait_reply(self.work, self.send()), "refused")
-        self.assertIn("Refused", self.box.log("second"))
+        self.wait_log("Refused", "second")
         self.assertNotIn("Transfer", self.box.log("first"))
         self.leave(second)
         self.assertEqual(self.wait_reply(self.work, self.send()), "ok delivered")
-        self.assertIn("Allowed", self.box.log("first"))
+        self.wait_log("Allowed", "first")
 
     def test_killed_while_asking_and_the_former_is_asked(self):
         self.agent("--yes", name="first")
@@ -249,11 +249,19 @@ class Hidden(test_policy.PolicyBox, storebox.DaemonTest):
             meanwhile()
             reply = self.wait_reply(self.work, ident)
             seen = [path.replace(ident, "ID") for path in watch.drain()]
-        times = [int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in re.findall(
-            rf"INFO: (\d+):(\d+):([0-9.]+): to domain {self.work.domid}: {ident} ",
-            self.box.log("daemon"))]
         self.wait_nothing_left()
-        return reply, seen, (times[1] - times[0]) % 86400
+        return reply, seen, self.waited_s(ident)
+
+    def waited_s(self, ident):
+        """By the daemon's log, which it writes after the answer is out."""
+        def logged():
+            times = re.findall(rf"INFO: (\d+):(\d+):([0-9.]+): to domain {self.work.domid}: {ident} ",
+                               self.box.log("daemon"))
+            return times if len(times) > 1 else None
+
+        first, last = (int(h) * 3600 + int(m) * 60 + float(s)
+                       for h, m, s in storebox.until(logged, f"{ident} to be logged as answered"))
+        return (last - first) % 86400
 
     def test_all_refusals_look_the_same(self):
         """Whatever the reason: no VM, no answer, a death, a no, the policy, too often, a block."""

@@ -327,6 +327,8 @@ class Meanwhile(RestartTest):
 
     def test_an_admin_takes_the_disk(self):
         self.lend(self.work)
+        # libxl is told after the VM.
+        self.box.dom0.wait(f"/libxl/{self.work.domid}/device/vbd/{OUT}/backend", lambda value: value is not None)
         self.stop_daemon()
 
         def take(tx):

@@ -256,13 +256,11 @@ class Waiting(PenctlTest):
 
     def test_interrupted_while_dom0_has_the_request(self):
         self.lend(self.work)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for asking, number in enumerate((signal.SIGINT, signal.SIGTERM), 1):
             sending = self.start_penctl(self.work, "send", "personal")
-            if number == signal.SIGINT:
-                self.wait_record(self.work, "asking")
-            else:
-                storebox.until(lambda: len(self.records()) == 2, "the second to be sent")
-                self.wait_record(self.work, "asking")
+            states = ["asking"] * asking
+            storebox.until(lambda expected=states: [record.get("state") for record in self.records().values()] == expected,
+                           f"dom0 to be asked {asking} times")
             self.assertIn("waiting for the answer", sending.stdout.readline())
             sending.send_signal(number)
             _, err = sending.communicate(timeout=storebox.DEADLINE_S)

@@ -9,6 +9,8 @@ import pathlib
 import re
 import time
 
+from xenboxlib import BoxError
+
 ARTIFACTS = pathlib.Path(__file__).resolve().parents[2] / "build/artifacts"
 QUESTION = "Pendrive: allow or refuse?"
 USER = "desktop"
@@ -65,6 +67,12 @@ class Desktop:
         done = self.box.exec("dom0", ["env", "DISPLAY=:0", "xdotool", "getactivewindow"], timeout=WAIT_S)
         return done.stdout.decode().strip() == window
 
+    def wait_focus(self, window):
+        end = time.monotonic() + WAIT_S
+        while not self.has_focus(window):
+            if time.monotonic() > end:
+                raise AssertionError(f"the window did not get the focus for {WAIT_S} s")
+
     def screenshot(self, name):
         """The whole screen, as a PNG beside the build."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
@@ -99,7 +107,19 @@ class Desktop:
         raise AssertionError(f"no agent with a window is among the programs on the screen: {children}")
 
     def button(self, name):
-        """A button in a window of the agent: (owner, path)."""
+        """A button in a window of the agent: (owner, path).
+
+        Waited for: a program that starts or ends meanwhile, or a window that is only just there, is not told at once.
+        """
+        end = time.monotonic() + WAIT_S
+        while True:
+            try:
+                return self._find_button(name)
+            except (AssertionError, BoxError) as problem:
+                if time.monotonic() > end:
+                    raise AssertionError(f"no button {name} for {WAIT_S} s") from problem
+
+    def _find_button(self, name):
         rule = [*bits(), "1", "0", "1", *bits(ROLE_PUSH_BUTTON), "2", "0", "1", "false"]
         buttons, = self._ask("call", self._agent(), ROOT, COLLECTION, "GetMatches",
                              "(aiia{ss}iaiiasib)uib", *rule, "1", "0", "true")

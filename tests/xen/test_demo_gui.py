@@ -59,23 +59,40 @@ class DemoGui(unittest.TestCase):
                 return
         self.fail(f"the demo ended, with status {process.wait(WAIT_S)}, and did not say: {words}")
 
-    def wait_open(self, desktop, button):
-        """Clicks give dom0's window the focus; when it has had that for a second it takes answers."""
-        window = self.xdotool("search", "--sync", "--onlyvisible", "--name", TITLE)
+    def window(self):
+        """The demo's, when it has the focus on this machine's display."""
+        window = self.xdotool("search", "--sync", "--limit", 1, "--onlyvisible", "--name", TITLE)
+        self.xdotool("windowactivate", "--sync", window)
+        return window
+
+    def wait_open(self, desktop, question, button):
+        """A click gives dom0's window the focus; when it has had that for a second it takes answers."""
+        window = self.window()
         # The picture is as large as dom0's screen: what is where on one is there on the other.
         self.xdotool("mousemove", "--window", window, *desktop.middle(button), "click", 1)
+        try:
+            desktop.wait_focus(question)
+        except AssertionError:
+            self.show_where_it_went(desktop, window)
+            raise
         desktop.wait_takes_clicks(button)
+
+    def show_where_it_went(self, desktop, window):
+        print("this display:", self.xdotool("getactivewindow", "getmouselocation", "getwindowgeometry", window, check=False))
+        print("dom0's:", desktop.xdotool("getmouselocation"), desktop.xdotool("getdisplaygeometry"))
+        desktop.screenshot("demo-gui-no-focus")
 
     def test_the_person_allows_it(self):
         demo = self.launch(sys.executable, str(DEMO), "--gui", stdout=subprocess.PIPE, stderr=None, text=True)
         self.read_until(demo, "it is your turn")
         desktop = Desktop(self.box)
-        desktop.window(QUESTION)
-        self.wait_open(desktop, desktop.button("Allow"))
+        question = desktop.window(QUESTION)
+        self.wait_open(desktop, question, desktop.button("Allow"))
         self.xdotool("click", 1)
         self.read_until(demo, "all 9 SHA-256 sums are those of work's files")
         self.read_until(demo, "close the window to end")
         desktop.screenshot("demo-gui")
+        self.window()
         self.xdotool("key", "alt+F4")
         self.assertEqual(demo.wait(WAIT_S), 0)
         self.assertFalse(self.box.is_running())
