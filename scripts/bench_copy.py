@@ -226,6 +226,10 @@ def box_bench():
         def prepare(self):
             self.allow()
 
+        def penctl(self, words):
+            """What work's user asks dom0 for."""
+            self.sh("work", f"runuser -u user -- {PENCTL} {words}")
+
         def whole(self, folder):
             marks = self.box.popen("dom0", ["bash", "-c", MARKS])
             if marks.stdout.readline() != b"watching\n":
@@ -249,10 +253,10 @@ def box_bench():
 
         def raw(self, mib):
             """The way of the same bytes without a file system and without our copier: (written, read), in seconds."""
-            self.sh("work", f"runuser -u user -- {PENCTL} new size={mib + 64}M")
+            self.penctl(f"new size={mib + 64}M")
             # Behind what mkfs wrote, so that the receiver finds a file system.
             written = self.timed("work", f"dd if=/dev/zero of=/dev/xvdg bs=4M seek=8 count={mib // 4} oflag=direct conv=fsync")
-            self.sh("work", f"runuser -u user -- {PENCTL} send personal")
+            self.penctl("send personal")
             self.wait_for("personal", "grep -q ' /mnt/incoming ' /proc/mounts")
             read = self.timed("personal", f"dd if=/dev/xvdh of=/dev/null bs=4M skip=8 count={mib // 4} iflag=direct")
             self.sh("personal", "umount /mnt/incoming")
@@ -261,13 +265,13 @@ def box_bench():
 
         def onto(self, room_mib, by_default=False):
             """cp onto a file system as dom0 makes it, or as mkfs.vfat does when it is asked for nothing else."""
-            self.sh("work", f"runuser -u user -- {PENCTL} new size={room_mib}M" + (" format=none" if by_default else ""))
+            self.penctl(f"new size={room_mib}M" + (" format=none" if by_default else ""))
             if by_default:
                 self.sh("work", "mkfs.vfat -F 32 /dev/xvdg")
             self.sh("work", "mount /mnt/outgoing; echo 3 > /proc/sys/vm/drop_caches")
             took = self.timed("work", "cp -r /home/user/tree /mnt/outgoing; umount /mnt/outgoing")
             reads = [self.read_through_loop(direct) for direct in ("off", "on")] if not by_default else []
-            self.sh("work", f"runuser -u user -- {PENCTL} discard")
+            self.penctl("discard")
             return [took, *reads]
 
         def read_through_loop(self, direct):
@@ -315,7 +319,7 @@ def box_bench():
 
         def direct_io(self):
             """Whether the kernel goes past dom0's page cache for a lent pendrive."""
-            self.sh("work", f"runuser -u user -- {PENCTL} new")
+            self.penctl("new")
             return self.sh("dom0", "cat /sys/block/loop*/loop/dio") == "1"
 
     return Copy, fresh_box, guarded

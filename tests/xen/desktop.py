@@ -7,6 +7,7 @@ X server. All of it is run in dom0, by programs that end at once; nothing is kep
 import json
 import pathlib
 import re
+import shlex
 import time
 
 from xenboxlib import BoxError
@@ -26,6 +27,17 @@ def bits(*numbers):
     """Bits of states or roles, as AT-SPI has them: `ai`, a 32-bit word each, as words for busctl."""
     words = [sum(1 << (n % 32) for n in numbers if n // 32 == i) for i in range(4)]
     return [str(len(words)), *(str(word) for word in words)]
+
+
+def until(condition, what):
+    """Waits for it by looking, and gives its first true value. A look at a display takes its time."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {WAIT_S} s in vain for {what}")
 
 
 class Desktop:
@@ -60,7 +72,9 @@ class Desktop:
         return self._window("--class", "^Dunst$")
 
     def _window(self, *words):
-        return self.xdotool("search", "--sync", "--limit", 1, "--onlyvisible", *words)
+        # Not xdotool's own --sync: its search fails when any window goes while it looks (xdotool's issue 60).
+        search = shlex.join(["env", "DISPLAY=:0", "xdotool", "search", "--limit", "1", "--onlyvisible", *words])
+        return self._run("sh", "-c", f"until {search}; do sleep 0.2; done")
 
     def has_focus(self, window):
         """Whether the keyboard and the window manager say so."""
@@ -68,10 +82,7 @@ class Desktop:
         return done.stdout.decode().strip() == window
 
     def wait_focus(self, window):
-        end = time.monotonic() + WAIT_S
-        while not self.has_focus(window):
-            if time.monotonic() > end:
-                raise AssertionError(f"the window did not get the focus for {WAIT_S} s")
+        until(lambda: self.has_focus(window), "the window to have the focus")
 
     def screenshot(self, name):
         """The whole screen, as a PNG beside the build."""
@@ -115,9 +126,9 @@ class Desktop:
         while True:
             try:
                 return self._find_button(name)
-            except (AssertionError, BoxError) as problem:
+            except (AssertionError, BoxError):
                 if time.monotonic() > end:
-                    raise AssertionError(f"no button {name} for {WAIT_S} s") from problem
+                    raise
 
     def _find_button(self, name):
         rule = [*bits(), "1", "0", "1", *bits(ROLE_PUSH_BUTTON), "2", "0", "1", "false"]
@@ -134,10 +145,7 @@ class Desktop:
 
     def wait_takes_clicks(self, button):
         """Until the window's guard has opened. A window that went meanwhile is an error."""
-        end = time.monotonic() + WAIT_S
-        while not self.takes_clicks(button):
-            if time.monotonic() > end:
-                raise AssertionError(f"the window took no clicks for {WAIT_S} s")
+        until(lambda: self.takes_clicks(button), "the window to take clicks")
 
     def middle(self, button):
         """Where it is on the screen."""

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 from boxcase import box_name, xenboxlib
-from desktop import QUESTION, Desktop
+from desktop import QUESTION, Desktop, until
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts/demo.py"
 TITLE = r"^The desktop of dom0 \(qfilexchgd's demo\)$"
@@ -61,7 +61,8 @@ class DemoGui(unittest.TestCase):
 
     def window(self):
         """The demo's, when it has the focus on this machine's display."""
-        window = self.xdotool("search", "--sync", "--limit", 1, "--onlyvisible", "--name", TITLE)
+        window = until(lambda: self.xdotool("search", "--limit", 1, "--onlyvisible", "--name", TITLE, check=False),
+                       "the demo's window")
         self.xdotool("windowactivate", "--sync", window)
         return window
 
