@@ -95,7 +95,9 @@ class BadRequests(BoxCase):
             answers.append(self.ask_raw(f"send {target}", f"m{i}").split(" ", 1)[1])
         self.assertEqual(answers[0], answers[1])
         self.assert_error(f"x {answers[0]}", "refused")
-        log = self.dom0("journalctl -u qfilexchgd -o short-unix --no-pager | grep -E 'm[01] (wait|error)'")
+        show = "journalctl -u qfilexchgd -o short-unix --no-pager | grep -E 'm[01] (wait|error)'"
+        self.wait_for("dom0", f"[ $({show} | wc -l) -ge 4 ]", "both answers to be logged")
+        log = self.dom0(show)
         times = [float(line.split()[0]) for line in log.splitlines()]
         self.assertEqual(len(times), 4, log)
         for asked, told in ((times[0], times[1]), (times[2], times[3])):
@@ -233,7 +235,7 @@ class Dom0Trouble(BoxCase):
                 self.wait_for("dom0", "journalctl -u qfilexchgd -o cat | grep -q 'stays in force'")
         self.box.exec("dom0", ["systemctl", "restart", "qfilexchgd"])
         self.wait_for("dom0", "systemctl is-failed -q qfilexchgd")
-        self.assertIn(path, self.dom0("journalctl -u qfilexchgd -o cat -n 20"))
+        self.assertIn(path, self.dom0("journalctl --sync; journalctl -u qfilexchgd -o cat -n 20"))
         # Nothing was lost by that: with the configuration mended the pendrive is still lent.
         self.dom0(f": > {path}; systemctl reset-failed qfilexchgd; systemctl start qfilexchgd")
         self.assertEqual(self.state_of(1), "lent")

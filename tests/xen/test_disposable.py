@@ -104,7 +104,7 @@ class Edit(DisposableCase):
         unit = "qubes-pendrive@xvdh.service"
         self.wait_for("work", "systemctl is-failed -q qubes-dvm-answer.service", "the unit to give up")
         self.assertIn(f"STAYS on the pendrive /dev/xvdh until dom0 takes that back: make room, then run `systemctl restart {unit}`",
-                      self.sh("work", "journalctl -u qubes-dvm-answer.service -o cat --no-pager"))
+                      self.sh("work", "journalctl --sync; journalctl -u qubes-dvm-answer.service -o cat --no-pager"))
         self.assertIsNone(opening.poll())
         self.assertEqual(self.disposables(), [name])
         self.sh("work", "umount /home/user /var/tmp /tmp")
