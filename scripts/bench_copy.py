@@ -345,7 +345,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/bench copy")
     parser.add_argument("runs", nargs="?", type=int, default=3)
     parser.add_argument("--host", metavar="FOLDER", help="without Xen, on this machine's disk at FOLDER")
-    parser.add_argument("--full", action="store_true", help="60,000 files; in the box 1 GiB as well: hours")
+    parser.add_argument("--full", action="store_true", help="60,000 files; in the box 1 GiB as well: an hour a run")
     args = parser.parse_args()
     if args.host:
         on_the_host(args.runs, args.full, args.host)

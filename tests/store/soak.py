@@ -286,15 +286,14 @@ class Soak(CrashTest):
             self.daemons.wait(storebox.DEADLINE_S)
         self.lives = True
         self.start_daemons([])
-        warm = None
+        counts = []
         for count in self.epochs(self.transfers - self.begun):
             self.epoch(count)
-            if warm is None:
-                warm = self.count_of_daemon()
-        cold = self.count_of_daemon()
+            counts.append(self.count_of_daemon())
+        warm, cold = counts[0], counts[-1]
         after = self.count()
         self.stop_daemons(signal.SIGTERM)
-        self.tell(before, after, warm, cold)
+        self.tell(before, after, counts)
         self.assertEqual(after, before)
         self.assertEqual(cold["descriptors"], warm["descriptors"])
         self.assertLess(cold["memory in KiB"] - warm["memory in KiB"], GROWTH_KIB)
@@ -313,13 +312,13 @@ class Soak(CrashTest):
         finally:
             self.effects.clear = clear
 
-    def tell(self, before, after, warm, cold):
+    def tell(self, before, after, counts):
         lines = [f"seed: {self.seed}", f"transfers: {self.begun}", f"deaths of the daemon: {self.daemon_deaths}",
                  f"deaths of VMs: {self.vm_deaths}", f"times the store was full: {self.full}"]
         lines += [f"{what}: {number}" for what, number in sorted(self.outcomes.items())]
         lines += [f"{what}, before and after: {before[what]} {after[what]}" for what in before]
-        lines += [f"{what} of the daemon, after its first {EPOCH} transfers and after all: {warm[what]} {cold[what]}"
-                  for what in warm]
+        lines += [f"{what} of the daemon, after each {EPOCH} transfers: {' '.join(str(count[what]) for count in counts)}"
+                  for what in counts[0]]
         print("\n".join(lines), flush=True)
 
 
