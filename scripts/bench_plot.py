@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 import bench_common
 
 WIDTH, LABEL, BAR, ROW, HEAD, NOTE = 860, 300, 430, 24, 46, 22
+EMULATED = "In the Xen box, an emulation: only the ratios count."
 OURS, OTHER, FLOOR = "#2f6fb0", "#b9b9b9", "#dfdfdf"
 
 
@@ -56,16 +57,20 @@ def text(x, y, words, more=""):
     return f"<text x='{x:.0f}' y='{y:.0f}' {more}>{escape(words)}</text>"
 
 
-def attach():
-    found = bench_common.load("attach")
+def grouped(name, title, unit, note, ways):
+    """A panel in which each thing that was done has a row for each way it was done. A way: (how its name ends, what is
+    shown, colour); the first is ours, and bears the thing's name."""
+    found = bench_common.load(name)
     if not found:
         return None
-    panel = Panel("Until a disk can be used", "ms", "In the Xen box, an emulation: only the ratios count.")
-    for step in dict.fromkeys(name.partition(": ")[0] for name in found["times"] if ": " in name):
+    times = found.get("times", found)
+    panel = Panel(title, unit, note)
+    for thing in dict.fromkeys(full.partition(": ")[0] for full in times if ": " in full):
         panel.gap()
-        for way, shown, colour in (("qfilexchgd", "", OURS), ("xl", "mkfs.vfat and xl", OTHER),
-                                   ("the floor", "bare nodes", FLOOR)):
-            panel.add(f"{step}" if not shown else shown, found["times"].get(f"{step}: {way}"), colour)
+        for way, shown, colour in ways:
+            values = next((values for full, values in times.items()
+                           if full.startswith(f"{thing}: ") and full.endswith(f": {way}")), None)
+            panel.add(shown or thing, values, colour)
     return panel
 
 
@@ -77,23 +82,6 @@ def bars(name, title, unit, note, ours):
     panel = Panel(title, unit, note)
     for label, values in found.get("times", found).items():
         panel.add(label, values, OURS if ours(label) else OTHER)
-    return panel
-
-
-def copy():
-    """The way of a pendrive, but for Xen, beside what one would do on one machine."""
-    found = bench_common.load("copy-host")
-    if not found:
-        return None
-    panel = Panel("Made, written, unmounted, mounted and read: a pendrive on one machine", "s",
-                  "By scripts/bench copy --host, without Xen. tar and cp end when the files are on the disk, and read none again.")
-    shown = (("mkfs, cp, umount, mount again, read all", "", OURS), ("dd to the disk, dd from the disk", "dd and dd", FLOOR),
-             ("tar piped to tar, sync", "tar, sync", OTHER), ("cp -a, sync", "cp -a, sync", OTHER))
-    for load in dict.fromkeys(name.partition(": ")[0] for name in found):
-        panel.gap()
-        for end, label, colour in shown:
-            values = next((values for name, values in found.items() if name.startswith(f"{load}: ") and name.endswith(end)), None)
-            panel.add(label or load, values, colour)
     return panel
 
 
@@ -109,10 +97,16 @@ def scale():
 
 
 def main():
-    panels = [attach(),
-              copy(),
+    panels = [grouped("attach", "Until a disk can be used", "ms", EMULATED,
+                      (("qfilexchgd", "", OURS), ("xl", "mkfs.vfat and xl", OTHER), ("the floor", "bare nodes", FLOOR))),
+              # The way of a pendrive, but for Xen, beside what one would do on one machine.
+              grouped("copy-host", "Made, written, unmounted, mounted and read: a pendrive on one machine", "s",
+                      "By scripts/bench copy --host, without Xen. tar and cp end when the files are on the disk, and read none again.",
+                      (("mkfs, cp, umount, mount again, read all", "", OURS),
+                       ("dd to the disk, dd from the disk", "dd and dd", FLOOR),
+                       ("tar piped to tar, sync", "tar, sync", OTHER), ("cp -a, sync", "cp -a, sync", OTHER))),
               bars("disposable", "From the command until the file is open in a DisposableVM", "ms",
-                   "In the Xen box, an emulation: only the ratios count.", lambda label: not label.startswith("xl")),
+                   EMULATED, lambda label: not label.startswith("xl")),
               scale()]
     panels = [panel for panel in panels if panel and panel.rows]
     if not panels:

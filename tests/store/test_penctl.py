@@ -258,8 +258,7 @@ class Waiting(PenctlTest):
         self.lend(self.work)
         for asking, number in enumerate((signal.SIGINT, signal.SIGTERM), 1):
             sending = self.start_penctl(self.work, "send", "personal")
-            states = ["asking"] * asking
-            storebox.until(lambda expected=states: [record.get("state") for record in self.records().values()] == expected,
+            storebox.until(lambda n=asking: [record.get("state") for record in self.records().values()] == ["asking"] * n,
                            f"dom0 to be asked {asking} times")
             self.assertIn("waiting for the answer", sending.stdout.readline())
             sending.send_signal(number)

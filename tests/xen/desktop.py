@@ -57,7 +57,8 @@ class Desktop:
         return done.stdout.decode().strip()
 
     def _wait(self, condition):
-        self._run("sh", "-c", f"until {condition}; do sleep 0.2; done")
+        """Until a shell condition holds in dom0; what it printed."""
+        return self._run("sh", "-c", f"until {condition}; do sleep 0.2; done")
 
     def xdotool(self, *words):
         return self._run("env", "DISPLAY=:0", "xdotool", *words)
@@ -73,8 +74,7 @@ class Desktop:
 
     def _window(self, *words):
         # Not xdotool's own --sync: its search fails when any window goes while it looks (xdotool's issue 60).
-        search = shlex.join(["env", "DISPLAY=:0", "xdotool", "search", "--limit", "1", "--onlyvisible", *words])
-        return self._run("sh", "-c", f"until {search}; do sleep 0.2; done")
+        return self._wait(shlex.join(["env", "DISPLAY=:0", "xdotool", "search", "--limit", "1", "--onlyvisible", *words]))
 
     def has_focus(self, window):
         """Whether the keyboard and the window manager say so."""
